@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The clock of a loop: from the entries into and returns from its own poll call, the phases of
+// every iteration, its histogram and sums, and one record for each busy phase over the threshold.
+//
+// Which poll call is the loop's own: for epoll the one on the descriptor that the row was made for
+// (a new epoll instance under the same number marks the row stale); for select and poll, which
+// have no object to go by, the one made at the same user stack pointer, since the loop's call
+// stands at a fixed depth and one from inside a callback stands deeper.
+#ifndef LOOPSIGHT_BPF_CLOCK_H
+#define LOOPSIGHT_BPF_CLOCK_H
+
+#include "split.bpf.h"
+
+#define LS_MAX_ASKS 16  // poller records for select and poll calls of one thread
+
+extern const volatile __u32 listed_only;
+extern const volatile __u64 threshold_ns;
+
+struct ls_poll {
+  __u32 syscall;
+  __s32 epoll_fd;  // -1: select, poll
+  __u32 no_wait;   // timeout 0
+  __u64 now;
+  __u64 stack_pointer;
+};
+
+static __always_inline __u32 ls_bucket(__u64 ns) {
+  // Upper bounds of loopsight_loop_iteration_seconds: public, never to change.
+  if (ns <= 500000) return 0;
+  if (ns <= 1000000) return 1;
+  if (ns <= 2500000) return 2;
+  if (ns <= 5000000) return 3;
+  if (ns <= 10000000) return 4;
+  if (ns <= 25000000) return 5;
+  if (ns <= 50000000) return 6;
+  if (ns <= 100000000) return 7;
+  if (ns <= 250000000) return 8;
+  if (ns <= 500000000) return 9;
+  if (ns <= 1000000000) return 10;
+  if (ns <= 2500000000) return 11;
+  if (ns <= 5000000000) return 12;
+  if (ns <= 10000000000) return 13;
+  return 14;
+}
+
+static __always_inline __u64 ls_instance(struct task_struct *task, const struct ls_poll *poll) {
+  struct file *file;
+  if (poll->epoll_fd < 0) return poll->stack_pointer;
+  file = ls_file(task, poll->epoll_fd);
+  if (ls_object_of(file) != LS_OBJECT_EPOLL) return 0;
+  return (__u64)BPF_CORE_READ(file, private_data);
+}
+
+static __always_inline bool ls_is_own_poll(const struct ls_loop *loop, const struct ls_poll *poll) {
+  if (loop->epoll_fd != poll->epoll_fd || loop->flags & LS_LOOP_STALE) return false;
+  return poll->epoll_fd >= 0 || loop->instance == poll->stack_pointer;
+}
+
+// 1 while the row's epoll descriptor still leads to the row's instance.
+static __always_inline __u32 ls_is_open(struct task_struct *task, const struct ls_loop *loop) {
+  struct file *file;
+  if (loop->epoll_fd < 0) return 1;
+  if (loop->flags & LS_LOOP_STALE) return 0;
+  file = ls_file(task, loop->epoll_fd);
+  return file && (__u64)BPF_CORE_READ(file, private_data) == loop->instance;
+}
+
+static __always_inline void ls_release(struct ls_loop *loop, __u32 row, __u32 reason,
+                                       __u32 exit_code, __u32 open, __u64 now) {
+  struct ls_loop_end *record =
+      LS_RESERVE(ls_loop_end, LS_KIND_LOOP_END, now, loop->tgid, loop->tid);
+  if (ls_in_busy_phase(loop)) ls_count(LS_COUNT_PHASE_DROPPED);
+  if (record) {
+    record->row = row;
+    record->generation = loop->generation;
+    record->reason = reason;
+    record->exit_code = exit_code;
+    record->open = open;
+    record->pad = 0;
+    bpf_ringbuf_submit(record, 0);
+  }
+  __sync_fetch_and_or(&loop->flags, LS_LOOP_RELEASED);
+}
+
+static __always_inline void ls_begin_busy(struct ls_loop *loop, __u64 now) {
+  ls_begin_write(loop);
+  if (loop->phase == LS_PHASE_POLL) loop->idle_ns += now - loop->phase_start_ns;
+  loop->phase = LS_PHASE_BUSY;
+  loop->phase_start_ns = now;
+  loop->slice_start_ns = now;
+  loop->off_cpu = 0;
+  ls_end_write(loop);
+}
+
+static __always_inline void ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now) {
+  struct ls_stall *record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
+  loop->stalls++;
+  if (!record) return;
+  loop->stall_records++;
+  record->row = row;
+  record->generation = loop->generation;
+  record->start_ns = loop->phase_start_ns;
+  record->end_ns = now;
+  record->iteration = loop->iterations;
+  record->nested = loop->phase == LS_PHASE_NESTED;
+  record->pad = 0;
+  __builtin_memcpy(record->phase_ns, loop->phase_ns, sizeof(record->phase_ns));
+  __builtin_memcpy(&record->longest, &loop->longest, sizeof(record->longest));
+  bpf_ringbuf_submit(record, 0);
+}
+
+static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                        __u64 now) {
+  __u64 busy = now - loop->phase_start_ns;
+  __u64 limit = loop->threshold_ns ? loop->threshold_ns : threshold_ns;
+  __u32 bucket = ls_bucket(busy);
+  ls_settle(loop, task);
+  loop->phase_ns[LS_CAUSE_CPU] += now - loop->slice_start_ns;
+  loop->iterations++;
+  if (bucket < LS_MAX_BUCKETS) loop->buckets[bucket]++;
+  if (busy >= limit) ls_report_stall(loop, row, now);
+  if (!loop->dirty) {
+    loop->busy_ns[LS_CAUSE_CPU] += loop->phase_ns[LS_CAUSE_CPU];
+    loop->phase_ns[LS_CAUSE_CPU] = 0;
+    return;
+  }
+  for (int cause = 0; cause < LS_CAUSES; cause++) {
+    loop->busy_ns[cause] += loop->phase_ns[cause];
+    loop->phase_ns[cause] = 0;
+  }
+  loop->longest.duration_ns = 0;
+  loop->dirty = 0;
+}
+
+static __always_inline void ls_begin_poll(struct ls_loop *loop, __u32 row,
+                                          struct task_struct *task, const struct ls_poll *poll) {
+  ls_begin_write(loop);
+  if (ls_in_busy_phase(loop)) ls_end_busy(loop, row, task, poll->now);
+  loop->phase = LS_PHASE_POLL;
+  loop->phase_start_ns = poll->now;
+  if (poll->no_wait) loop->zero_polls++;
+  ls_end_write(loop);
+}
+
+// Forgets what is open in a row without counting it as an iteration.
+static __always_inline void ls_drop_phase(struct ls_loop *loop) {
+  ls_count(LS_COUNT_PHASE_DROPPED);
+  ls_begin_write(loop);
+  loop->phase = LS_PHASE_NONE;
+  loop->off_cpu = 0;
+  loop->dirty = 0;
+  loop->longest.duration_ns = 0;
+  __builtin_memset(loop->phase_ns, 0, sizeof(loop->phase_ns));
+  ls_end_write(loop);
+}
+
+// Another loop starts to poll on the thread while `loop` is in its busy phase. From a deeper stack
+// it may be a loop run inside a callback: then `loop` is still busy, and waits. From the same
+// depth or above, `loop` was left (its run_until_complete came back).
+static __always_inline void ls_step_aside(struct ls_loop *loop, const struct ls_poll *poll) {
+  if (loop->phase != LS_PHASE_BUSY) return;
+  if (poll->stack_pointer < loop->stack_pointer)
+    loop->phase = LS_PHASE_NESTED;
+  else
+    ls_drop_phase(loop);
+}
+
+static __always_inline void ls_send_poller(struct ls_loop *loop, __u32 row,
+                                           struct task_struct *task, __u32 process_known,
+                                           const struct ls_poll *poll) {
+  const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+  struct ls_poller *record = LS_RESERVE(ls_poller, LS_KIND_POLLER, poll->now, loop->tgid, loop->tid);
+  __u64 args[3];
+  if (!record) return;  // asked again at the next poll call
+  record->row = row;
+  record->generation = loop->generation;
+  record->instance = loop->instance;
+  record->epoll_fd = loop->epoll_fd;
+  record->poll_syscall = loop->poll_syscall;
+  record->process_known = process_known;
+  if (bpf_probe_read_user(record->stack, sizeof(record->stack), (void *)poll->stack_pointer))
+    __builtin_memset(record->stack, 0, sizeof(record->stack));
+  __builtin_memset(record->polled, 0, sizeof(record->polled));
+  ls_syscall_args(regs, args);
+  record->polled_count = poll->epoll_fd >= 0 ? 0 : (__u32)args[0];
+  if (poll->syscall == __NR_poll || poll->syscall == __NR_ppoll) {
+    __u32 count = args[1] > LS_POLLED_WORDS ? LS_POLLED_WORDS : (__u32)args[1];
+    record->polled_count = count;
+    if (count <= LS_POLLED_WORDS)  // struct pollfd has 8 bytes
+      bpf_probe_read_user(record->polled, count * 8, (void *)args[0]);
+  } else if (poll->epoll_fd < 0 && args[1]) {
+    // glibc's fd_set has 1024 bits whatever nfds says.
+    bpf_probe_read_user(record->polled, sizeof(record->polled), (void *)args[1]);
+  }
+  bpf_ringbuf_submit(record, 0);
+  __sync_fetch_and_or(&loop->flags, LS_LOOP_ASKED);
+}
+
+static __always_inline __u32 ls_take_row(struct task_struct *task, const struct ls_poll *poll,
+                                         __u64 instance) {
+  struct ls_loop *loop;
+  __u32 row = 0;
+  __u64 key;
+  if (bpf_map_pop_elem(&free_rows, &row) || !(loop = ls_row(row))) {
+    ls_count(LS_COUNT_LOOPS_FULL);
+    return 0;
+  }
+  loop->generation++;  // user space has zeroed the rest
+  loop->tgid = (__u32)BPF_CORE_READ(task, tgid);
+  loop->tid = (__u32)BPF_CORE_READ(task, pid);
+  loop->epoll_fd = poll->epoll_fd;
+  loop->poll_syscall = poll->syscall;
+  loop->instance = instance;
+  loop->stack_pointer = poll->stack_pointer;
+  loop->created_ns = poll->now;
+  loop->phase = LS_PHASE_NONE;
+  __sync_fetch_and_or(&loop->flags, LS_LOOP_USED);
+  if (poll->epoll_fd >= 0) {
+    key = (__u64)loop->tgid << 32 | (__u32)poll->epoll_fd;
+    bpf_map_update_elem(&rows_by_fd, &key, &row, BPF_ANY);
+  }
+  return row;
+}
+
+// The state of the process that polls: enum ls_process_state, 0 for one that is not to be watched.
+static __always_inline __u32 ls_process_state(__u32 tgid) {
+  struct ls_process_entry *entry = bpf_map_lookup_elem(&processes, &tgid);
+  struct ls_process_entry fresh = {.state = LS_PROCESS_UNDECIDED};
+  if (entry) return entry->state == LS_PROCESS_OTHER ? 0 : entry->state;
+  if (listed_only) return 0;
+  if (bpf_map_update_elem(&processes, &tgid, &fresh, BPF_ANY)) {
+    ls_count(LS_COUNT_PROCESSES_FULL);
+    return 0;
+  }
+  return LS_PROCESS_UNDECIDED;
+}
+
+// The row for this poll call: the thread's own loop, or a new row for what it polls on for the
+// first time; 0 where it is nobody's loop. Makes it the thread's active row.
+static __always_inline __u32 ls_find_row(struct task_struct *task, const struct ls_poll *poll) {
+  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_loop *current, *other;
+  __u32 state, row, slot;
+  __u64 instance;
+
+  if (thread) {
+    current = ls_row(thread->rows[thread->active & 1]);
+    if (current && ls_is_own_poll(current, poll)) {
+      if (!(current->flags & LS_LOOP_REJECTED)) return thread->rows[thread->active & 1];
+      thread->rejected_instance = current->instance;
+      ls_release(current, thread->rows[thread->active & 1], LS_END_REJECTED, 0, 1, poll->now);
+      thread->rows[thread->active & 1] = 0;
+      return 0;
+    }
+    other = ls_row(thread->rows[~thread->active & 1]);
+    if (other && ls_is_own_poll(other, poll)) {
+      if (current && ls_in_busy_phase(other) && current->phase_start_ns > other->phase_start_ns) {
+        if (current->phase == LS_PHASE_BUSY) ls_drop_phase(current);
+      } else if (current) {
+        ls_step_aside(current, poll);
+      }
+      thread->active = ~thread->active & 1;
+      return thread->rows[thread->active & 1];
+    }
+    if (poll->epoll_fd < 0 && (current || thread->asks >= LS_MAX_ASKS)) {
+      // Inside a loop's busy phase a select or poll call is a wait, whoever makes it.
+      return 0;
+    }
+  }
+
+  state = ls_process_state((__u32)BPF_CORE_READ(task, tgid));
+  if (!state) return 0;
+  instance = ls_instance(task, poll);
+  if (!instance) {
+    ls_count(LS_COUNT_NO_INSTANCE);
+    return 0;
+  }
+  if (!thread) {
+    thread = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    if (!thread) {
+      ls_count(LS_COUNT_STORAGE_FULL);
+      return 0;
+    }
+  }
+  if (thread->rejected_instance == instance) return 0;
+  if (poll->epoll_fd < 0) thread->asks++;
+
+  row = ls_take_row(task, poll, instance);
+  if (!row) return 0;
+  // The new row takes the place of one whose instance is gone; else of the one that is not active.
+  current = ls_row(thread->rows[thread->active & 1]);
+  slot = thread->active & 1;
+  if (current && ls_is_open(task, current) && !(current->flags & LS_LOOP_REJECTED)) {
+    ls_step_aside(current, poll);
+    slot = ~thread->active & 1;
+  }
+  other = ls_row(thread->rows[slot & 1]);
+  if (other)
+    ls_release(other, thread->rows[slot & 1], LS_END_REPLACED, 0, ls_is_open(task, other),
+               poll->now);
+  thread->rows[slot & 1] = row;
+  thread->active = slot;
+  return row;
+}
+
+static __always_inline void ls_ask(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                   const struct ls_poll *poll) {
+  __u32 tgid = loop->tgid;
+  struct ls_process_entry *entry = bpf_map_lookup_elem(&processes, &tgid);
+  ls_send_poller(loop, row, task, entry && entry->state == LS_PROCESS_PYTHON, poll);
+}
+
+static __always_inline void ls_poll_enter(struct task_struct *task, const struct ls_poll *poll) {
+  __u32 row = ls_find_row(task, poll);
+  struct ls_loop *loop = ls_row(row);
+  if (!loop) return;
+  if (!(loop->flags & LS_LOOP_ASKED)) ls_ask(loop, row, task, poll);
+  ls_begin_poll(loop, row, task, poll);
+}
+
+static __always_inline void ls_poll_exit(struct task_struct *task, const struct ls_poll *poll) {
+  __u32 row = ls_find_row(task, poll);
+  struct ls_loop *loop = ls_row(row);
+  if (!loop) return;
+  // A thread that was inside its poll call when we came is met here first.
+  if (!(loop->flags & LS_LOOP_ASKED)) ls_ask(loop, row, task, poll);
+  if (!ls_in_busy_phase(loop)) ls_begin_busy(loop, poll->now);
+}
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The few kernel structures that loopsight reads, each with only the members it touches. Their
+// real offsets come from the running kernel's BTF at load time, so nothing here has to match a
+// version; a member that not every kernel has is guarded by bpf_core_field_exists where it is read.
+#ifndef LOOPSIGHT_BPF_KERNEL_H
+#define LOOPSIGHT_BPF_KERNEL_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+//
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct qstr {
+  const unsigned char *name;
+};
+
+struct dentry {
+  struct dentry *d_parent;
+  struct qstr d_name;
+};
+
+struct vfsmount {
+  struct dentry *mnt_root;
+};
+
+struct mount {
+  struct mount *mnt_parent;
+  struct dentry *mnt_mountpoint;
+  struct vfsmount mnt;
+};
+
+struct path {
+  struct vfsmount *mnt;
+  struct dentry *dentry;
+};
+
+struct super_block {
+  unsigned long s_magic;
+};
+
+struct inode {
+  unsigned short i_mode;
+  struct super_block *i_sb;
+};
+
+struct file {
+  void *private_data;
+  struct inode *f_inode;
+  struct path f_path;
+};
+
+struct fdtable {
+  unsigned int max_fds;
+  struct file **fd;
+};
+
+struct files_struct {
+  struct fdtable *fdt;
+};
+
+struct rb_node {
+  struct rb_node *rb_left;
+};
+
+struct rb_root {
+  struct rb_node *rb_node;
+};
+
+struct rb_root_cached {
+  struct rb_root rb_root;
+};
+
+struct eventpoll {
+  struct rb_root_cached rbr;
+};
+
+struct epoll_filefd {
+  struct file *file;
+  int fd;
+} __attribute__((packed));
+
+struct epitem {
+  struct rb_node rbn;
+  struct epoll_filefd ffd;
+};
+
+struct in6_addr {
+  unsigned char bytes[16];
+};
+
+struct sock_common {
+  __u32 skc_daddr;
+  __u16 skc_dport;
+  unsigned short skc_family;
+  struct in6_addr skc_v6_daddr;
+};
+
+struct sock {
+  struct sock_common __sk_common;
+};
+
+struct socket {
+  struct sock *sk;
+};
+
+struct sockaddr_un {
+  unsigned short sun_family;
+  char sun_path[108];
+};
+
+struct unix_address {
+  int len;
+  struct sockaddr_un name[0];
+};
+
+struct unix_sock {
+  struct unix_address *addr;
+  struct sock *peer;
+};
+
+struct cfs_rq {
+  __u64 throttled_clock_pelt_time;
+};
+
+// The same member before Linux 5.19 (kernel commit 64eaf50731ac).
+struct cfs_rq___before_5_19 {
+  __u64 throttled_clock_task_time;
+};
+
+struct sched_entity {
+  struct cfs_rq *cfs_rq;
+};
+
+struct sched_info {
+  unsigned long long run_delay;
+};
+
+struct task_struct {
+  unsigned int flags;
+  int pid;
+  int tgid;
+  int exit_code;
+  unsigned int frozen : 1;
+  unsigned int in_iowait : 1;
+  struct sched_entity se;
+  struct sched_info sched_info;
+  struct files_struct *files;
+  struct task_struct *group_leader;
+  char comm[16];
+};
+
+// The saved user registers; which of them carry a system call is processor.bpf.h's business.
+struct pt_regs {
+  unsigned long di;
+  unsigned long si;
+  unsigned long dx;
+  unsigned long r10;
+  unsigned long r8;
+  unsigned long sp;
+  unsigned long ip;
+  unsigned long orig_ax;
+};
+
+struct trace_entry {
+  unsigned short type;
+};
+
+struct trace_event_raw_sys_enter {
+  struct trace_entry ent;
+  long id;
+  unsigned long args[6];
+};
+
+struct trace_event_raw_sys_exit {
+  struct trace_entry ent;
+  long id;
+  long ret;
+};
+
+#pragma clang attribute pop
+
+// include/linux/sched.h; the state that sched_switch hands over carries more flag bits than these.
+#define LS_TASK_INTERRUPTIBLE 0x1
+#define LS_TASK_UNINTERRUPTIBLE 0x2
+#define LS_TASK_STOPPED 0x4
+#define LS_TASK_TRACED 0x8
+#define LS_TASK_DEAD 0x80
+#define LS_TASK_FROZEN 0x8000   // since Linux 6.1
+#define LS_PF_FROZEN 0x10000    // before it
+
+#define LS_S_IFMT 0170000
+#define LS_S_IFSOCK 0140000
+#define LS_S_IFREG 0100000
+#define LS_S_IFBLK 0060000
+#define LS_S_IFDIR 0040000
+#define LS_S_IFCHR 0020000
+#define LS_S_IFIFO 0010000
+
+#define LS_PIDFS_MAGIC 0x50494446  // include/uapi/linux/magic.h, since Linux 6.9
+
+#define LS_AF_UNIX 1
+#define LS_AF_INET 2
+#define LS_AF_INET6 10
+
+#endif

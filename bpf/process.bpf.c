@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The lives of processes and threads: what user space must look at again, and when a loop's thread
+// has gone. The maps that all objects share are defined here.
+#define LS_MAP
+#include "clock.bpf.h"
+
+static __always_inline struct ls_process *ls_process_record(__u32 kind, struct task_struct *task) {
+  struct ls_process *record = LS_RESERVE(ls_process, kind, bpf_ktime_get_ns(),
+                                         (__u32)BPF_CORE_READ(task, tgid),
+                                         (__u32)BPF_CORE_READ(task, pid));
+  if (!record) return NULL;
+  record->parent_tgid = 0;
+  record->exit_code = 0;
+  BPF_CORE_READ_INTO(&record->comm, task, comm);
+  return record;
+}
+
+static __always_inline void ls_release_rows(struct task_struct *task, __u32 reason, __u64 now) {
+  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  __u32 code = (__u32)BPF_CORE_READ(task, exit_code);
+  struct ls_loop *loop;
+  if (!thread) return;
+  for (int i = 0; i < 2; i++) {
+    loop = ls_row(thread->rows[i]);
+    if (loop) ls_release(loop, thread->rows[i], reason, code, ls_is_open(task, loop), now);
+    thread->rows[i] = 0;
+  }
+}
+
+// A process that replaced its program is decided anew; whom nobody watches stays unwatched.
+SEC("tp_btf/sched_process_exec")
+int process_exec(__u64 *ctx) {
+  struct task_struct *task = (void *)ctx[0];
+  __u32 tgid = (__u32)BPF_CORE_READ(task, tgid);
+  struct ls_process_entry *entry = bpf_map_lookup_elem(&processes, &tgid);
+  struct ls_process *record;
+  if (!entry && listed_only) return 0;
+  ls_release_rows(task, LS_END_EXEC, bpf_ktime_get_ns());
+  if (entry) entry->state = LS_PROCESS_UNDECIDED;
+  record = ls_process_record(LS_KIND_PROCESS_EXEC, task);
+  if (record) bpf_ringbuf_submit(record, 0);
+  return 0;
+}
+
+// A child is what its parent is: a worker forked from a CPython process runs the same interpreter.
+SEC("tp_btf/sched_process_fork")
+int process_fork(__u64 *ctx) {
+  struct task_struct *parent = (void *)ctx[0];
+  struct task_struct *child = (void *)ctx[1];
+  __u32 parent_tgid = (__u32)BPF_CORE_READ(parent, tgid);
+  __u32 tgid = (__u32)BPF_CORE_READ(child, tgid);
+  struct ls_process_entry *entry;
+  struct ls_process_entry copy = {};
+  struct ls_process *record;
+  if (tgid == parent_tgid) return 0;  // a thread
+  entry = bpf_map_lookup_elem(&processes, &parent_tgid);
+  if (!entry) return 0;
+  copy.state = entry->state;
+  if (bpf_map_update_elem(&processes, &tgid, &copy, BPF_ANY)) {
+    ls_count(LS_COUNT_PROCESSES_FULL);
+    return 0;
+  }
+  if (copy.state == LS_PROCESS_OTHER && !listed_only) return 0;
+  record = ls_process_record(LS_KIND_PROCESS_FORK, child);
+  if (!record) return 0;
+  record->parent_tgid = parent_tgid;
+  bpf_ringbuf_submit(record, 0);
+  return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int process_exit(__u64 *ctx) {
+  struct task_struct *task = (void *)ctx[0];
+  __u32 tgid = (__u32)BPF_CORE_READ(task, tgid);
+  __u32 tid = (__u32)BPF_CORE_READ(task, pid);
+  struct ls_process_entry *entry;
+  struct ls_process *record;
+  __u32 state;
+  ls_release_rows(task, LS_END_THREAD_EXIT, bpf_ktime_get_ns());
+  if (tid != tgid) return 0;
+  entry = bpf_map_lookup_elem(&processes, &tgid);
+  if (!entry) return 0;
+  state = entry->state;
+  bpf_map_delete_elem(&processes, &tgid);
+  if (state == LS_PROCESS_OTHER && !listed_only) return 0;
+  record = ls_process_record(LS_KIND_PROCESS_EXIT, task);
+  if (!record) return 0;
+  record->exit_code = (__u32)BPF_CORE_READ(task, exit_code);
+  bpf_ringbuf_submit(record, 0);
+  return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// All that depends on the processor: which saved registers carry a system call, and the numbers.
+#ifndef LOOPSIGHT_BPF_PROCESSOR_H
+#define LOOPSIGHT_BPF_PROCESSOR_H
+
+#include "kernel.bpf.h"
+
+#ifndef __TARGET_ARCH_x86
+#error "only x86-64 is supported"
+#endif
+
+#include <asm/unistd_64.h>
+
+// arch/x86/entry/entry_64.S: orig_ax is the number, or -1 in an exception taken from user space.
+static __always_inline long ls_syscall_number(const struct pt_regs *regs) {
+  return (long)BPF_CORE_READ(regs, orig_ax);
+}
+
+static __always_inline void ls_syscall_args(const struct pt_regs *regs, __u64 args[3]) {
+  args[0] = BPF_CORE_READ(regs, di);
+  args[1] = BPF_CORE_READ(regs, si);
+  args[2] = BPF_CORE_READ(regs, dx);
+}
+
+static __always_inline __u64 ls_stack_pointer(const struct pt_regs *regs) {
+  return BPF_CORE_READ(regs, sp);
+}
+
+#endif

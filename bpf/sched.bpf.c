@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Context switches of loop threads. Every switch of the host pays two task-storage look-ups.
+#include "split.bpf.h"
+
+// 0 before Linux 5.18, whose tracepoint does not hand the previous task's state over (kernel
+// commit fa2c3254d7cf); user space looks the prototype up in BTF.
+const volatile __u32 has_prev_state = 1;
+
+struct task_struct___state {
+  unsigned int __state;
+} __attribute__((preserve_access_index));
+
+static __always_inline void ls_switched_out(struct ls_thread *thread, struct task_struct *task,
+                                            __u32 state, __u64 now) {
+  struct ls_loop *first = ls_row(thread->rows[0]);
+  struct ls_loop *second = ls_row(thread->rows[1]);
+  if (first) ls_switch_out(first, task, state, now);
+  if (second) ls_switch_out(second, task, state, now);
+}
+
+static __always_inline void ls_switched_in(struct ls_thread *thread, struct task_struct *task,
+                                           __u64 now) {
+  struct ls_loop *first = ls_row(thread->rows[0]);
+  struct ls_loop *second = ls_row(thread->rows[1]);
+  if (first) ls_switch_in(first, task, now);
+  if (second) ls_switch_in(second, task, now);
+}
+
+SEC("tp_btf/sched_switch")
+int sched_switch(__u64 *ctx) {
+  bool preempt = ctx[0];
+  struct task_struct *prev = (void *)ctx[1];
+  struct task_struct *next = (void *)ctx[2];
+  struct ls_thread *left = bpf_task_storage_get(&threads, prev, NULL, 0);
+  struct ls_thread *came = bpf_task_storage_get(&threads, next, NULL, 0);
+  __u32 state = 0;
+  if (left) {
+    if (has_prev_state)
+      state = (__u32)ctx[3];
+    else if (bpf_core_field_exists(((struct task_struct___state *)prev)->__state))
+      state = BPF_CORE_READ((struct task_struct___state *)prev, __state);
+    ls_switched_out(left, prev, preempt ? 0 : state, bpf_ktime_get_ns());
+  }
+  if (came) ls_switched_in(came, next, bpf_ktime_get_ns());
+  return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The split of a busy phase: every nanosecond of it is added to one cause, at the switches of the
+// loop's thread and at the ends of the phase, so the causes add up to the phase by construction.
+//
+// Time ready to run but not running is not measured with a hook on wake-ups, which every process
+// of the host would pay for, but taken from the scheduler's own per-thread sum
+// (task_struct.sched_info.run_delay). The kernel adds to it just after the sched_switch tracepoint
+// of the thread's return (sched_info_arrive in kernel/sched/stats.h), so an off-CPU slice is
+// settled at the next touch of the thread, not at its return.
+//
+// Throttling is told from an ordinary wait in the run queue by the clock that the scheduler keeps
+// of the time that the thread's group was throttled on its CPU: what of the run-queue time passed
+// while that clock advanced was the quota's doing.
+#ifndef LOOPSIGHT_BPF_SPLIT_H
+#define LOOPSIGHT_BPF_SPLIT_H
+
+#include "wait.bpf.h"
+
+static __always_inline __u64 ls_run_delay(struct task_struct *task) {
+  if (!bpf_core_field_exists(task->sched_info.run_delay)) return 0;
+  return BPF_CORE_READ(task, sched_info.run_delay);
+}
+
+static __always_inline __u64 ls_throttled_clock(__u64 cfs_rq) {
+  struct cfs_rq *rq = (void *)cfs_rq;
+  struct cfs_rq___before_5_19 *old = (void *)cfs_rq;
+  if (!rq) return 0;
+  if (bpf_core_field_exists(rq->throttled_clock_pelt_time))
+    return BPF_CORE_READ(rq, throttled_clock_pelt_time);
+  if (bpf_core_field_exists(old->throttled_clock_task_time))
+    return BPF_CORE_READ(old, throttled_clock_task_time);
+  return 0;  // CONFIG_CFS_BANDWIDTH off: nothing is ever throttled
+}
+
+static __always_inline __u64 ls_cfs_rq(struct task_struct *task) {
+  if (!bpf_core_field_exists(task->se.cfs_rq)) return 0;
+  return (__u64)BPF_CORE_READ(task, se.cfs_rq);
+}
+
+static __always_inline void ls_add(struct ls_loop *loop, __u32 cause, __u64 ns) {
+  if (cause >= LS_CAUSES) cause = LS_CAUSE_UNKNOWN;
+  loop->phase_ns[cause] += ns;
+  loop->dirty = 1;
+}
+
+// Divides the finished off-CPU slice among its cause, the run queue and throttling.
+static __always_inline void ls_settle(struct ls_loop *loop, struct task_struct *task) {
+  struct ls_wait *wait = &loop->wait;
+  __u64 off, queued, throttled;
+  if (!loop->off_cpu || loop->slice_end_ns == 0) return;
+  off = loop->slice_end_ns - wait->start_ns;
+  queued = ls_run_delay(task) - loop->run_delay_ns;
+  if (queued > off) queued = off;
+  if (wait->cause == LS_CAUSE_RUN_QUEUE) queued = off;
+  throttled = ls_throttled_clock(loop->throttled_rq) - loop->throttled_ns;
+  if (throttled > queued) throttled = queued;
+  wait->duration_ns = off - queued;
+  ls_add(loop, LS_CAUSE_THROTTLED, throttled);
+  ls_add(loop, LS_CAUSE_RUN_QUEUE, queued - throttled);
+  ls_add(loop, wait->cause, wait->duration_ns);
+  if (wait->cause == LS_CAUSE_RUN_QUEUE) {
+    wait->duration_ns = off;
+    if (throttled > off / 2) wait->cause = LS_CAUSE_THROTTLED;
+  }
+  if (wait->duration_ns > loop->longest.duration_ns)
+    __builtin_memcpy(&loop->longest, wait, sizeof(*wait));
+  loop->off_cpu = 0;
+}
+
+static __always_inline bool ls_in_busy_phase(const struct ls_loop *loop) {
+  return loop->phase == LS_PHASE_BUSY || loop->phase == LS_PHASE_NESTED;
+}
+
+static __always_inline void ls_switch_out(struct ls_loop *loop, struct task_struct *task,
+                                          __u32 state, __u64 now) {
+  if (!ls_in_busy_phase(loop)) return;
+  ls_begin_write(loop);
+  ls_settle(loop, task);
+  ls_add(loop, LS_CAUSE_CPU, now - loop->slice_start_ns);
+  ls_classify_wait(task, state, now, &loop->wait);
+  loop->run_delay_ns = ls_run_delay(task);
+  loop->throttled_rq = ls_cfs_rq(task);
+  loop->throttled_ns = ls_throttled_clock(loop->throttled_rq);
+  loop->slice_end_ns = 0;
+  loop->off_cpu = 1;
+  ls_end_write(loop);
+}
+
+static __always_inline void ls_switch_in(struct ls_loop *loop, struct task_struct *task,
+                                         __u64 now) {
+  __u64 off;
+  if (!ls_in_busy_phase(loop) || !loop->off_cpu) return;
+  ls_begin_write(loop);
+  off = now - loop->wait.start_ns;
+  if (off >= LS_TARGET_MIN_NS && off > loop->longest.duration_ns)
+    ls_find_target(task, &loop->wait);
+  loop->slice_start_ns = now;
+  loop->slice_end_ns = now;
+  ls_end_write(loop);
+}
+
+#endif

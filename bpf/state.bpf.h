@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The maps and the small functions that every program shares. The maps are defined in
+// process.bpf.c; the other objects refer to them and bpftool links all into one.
+#ifndef LOOPSIGHT_BPF_STATE_H
+#define LOOPSIGHT_BPF_STATE_H
+
+#include "kernel.bpf.h"
+#include "wire.h"
+
+#ifndef LS_MAP
+#define LS_MAP extern
+#endif
+
+// What a thread of a CPython process carries: its rows in the loop table, the current one in
+// `active`, and what it polls on that is known to be no loop.
+struct ls_thread {
+  __u32 rows[2];
+  __u32 active;  // index into rows
+  __u32 asks;    // poller records sent for select and poll calls
+  __u64 rejected_instance;
+};
+
+struct ls_process_entry {
+  __u32 state;  // enum ls_process_state
+  __u32 pad;
+};
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct ls_thread);
+} threads SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, LS_MAX_LOOPS);
+  __type(key, __u32);
+  __type(value, struct ls_loop);
+} loops SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_QUEUE);
+  __uint(max_entries, LS_MAX_LOOPS);
+  __type(value, __u32);
+} free_rows SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, LS_MAX_PROCESSES);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, __u32);  // tgid
+  __type(value, struct ls_process_entry);
+} processes SEC(".maps");
+
+// (tgid << 32 | epoll descriptor) -> row: finds the loop whose descriptor number is given away.
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, LS_MAX_LOOPS);
+  __type(key, __u64);
+  __type(value, __u32);
+} rows_by_fd SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, LS_COUNTERS);
+  __type(key, __u32);
+  __type(value, __u64);
+} counters SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 1 << 20);
+} records SEC(".maps");
+
+static __always_inline void ls_count(__u32 counter) {
+  __u64 *value = bpf_map_lookup_elem(&counters, &counter);
+  if (value) ++*value;
+}
+
+static __always_inline struct ls_loop *ls_row(__u32 row) {
+  if (row == 0) return NULL;
+  return bpf_map_lookup_elem(&loops, &row);
+}
+
+static __always_inline void *ls_reserve(__u32 kind, __u32 size, __u64 now, __u32 tgid, __u32 tid) {
+  struct ls_header *header = bpf_ringbuf_reserve(&records, size, 0);
+  if (!header) {
+    ls_count(LS_COUNT_RING_FULL);
+    return NULL;
+  }
+  header->kind = kind;
+  header->size = size;
+  header->time_ns = now;
+  header->tgid = tgid;
+  header->tid = tid;
+  return header;
+}
+
+#define LS_RESERVE(type, kind, now, tgid, tid) \
+  ((struct type *)ls_reserve(kind, sizeof(struct type), now, tgid, tid))
+
+// The sequence of a row is odd while its one writer is at work. BPF programs do not nest on a
+// row: tracepoints of one thread follow one another.
+static __always_inline void ls_begin_write(struct ls_loop *loop) {
+  __sync_fetch_and_add(&loop->sequence, 1);
+}
+
+static __always_inline void ls_end_write(struct ls_loop *loop) {
+  __sync_fetch_and_add(&loop->sequence, 1);
+}
+
+#endif

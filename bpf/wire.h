@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What crosses the border between kernel and user space: the records of the ring buffer and the
+// loop table, which both sides map. Kinds and fields are appended, never reused or reordered.
+#ifndef LOOPSIGHT_BPF_WIRE_H
+#define LOOPSIGHT_BPF_WIRE_H
+
+#include <linux/types.h>
+
+#define LS_WIRE_VERSION 1
+
+#define LS_MAX_LOOPS 4096      // rows of the loop table; row 0 means "none"
+#define LS_MAX_PROCESSES 32768 // rows of the process table
+#define LS_MAX_BUCKETS 15      // 14 bounds and +Inf
+#define LS_PATH_NAMES 8        // path components kept of a file, the innermost first
+#define LS_PATH_NAME_SIZE 32
+#define LS_STACK_WORDS 48      // words of the user stack shown at the first poll call
+#define LS_POLLED_WORDS 16     // 8-byte words shown of what a select or poll call names
+
+// A slice of a busy phase belongs to exactly one cause. The order is that of the contract.
+enum ls_cause {
+  LS_CAUSE_CPU,
+  LS_CAUSE_GC,
+  LS_CAUSE_IMPORT,
+  LS_CAUSE_GIL,
+  LS_CAUSE_LOCK,
+  LS_CAUSE_SLEEP,
+  LS_CAUSE_NETWORK,
+  LS_CAUSE_DISK,
+  LS_CAUSE_PIPE,
+  LS_CAUSE_SUBPROCESS,
+  LS_CAUSE_PAGE_FAULT,
+  LS_CAUSE_RUN_QUEUE,
+  LS_CAUSE_THROTTLED,
+  LS_CAUSE_STOPPED,
+  LS_CAUSE_OTHER,
+  LS_CAUSE_UNKNOWN,
+  LS_CAUSES
+};
+
+// What a waiting system call's descriptor refers to.
+enum ls_object {
+  LS_OBJECT_NONE,
+  LS_OBJECT_SOCKET,
+  LS_OBJECT_FILE,
+  LS_OBJECT_DIRECTORY,
+  LS_OBJECT_BLOCK_DEVICE,
+  LS_OBJECT_CHARACTER_DEVICE,
+  LS_OBJECT_PIPE,
+  LS_OBJECT_EVENTFD,
+  LS_OBJECT_TIMERFD,
+  LS_OBJECT_EPOLL,
+  LS_OBJECT_PIDFD,
+  LS_OBJECT_OTHER,
+  LS_OBJECT_PATH,  // path names given to the system call, as one string in `names`
+};
+
+// One off-CPU slice inside a busy phase.
+struct ls_wait {
+  __u64 start_ns;     // CLOCK_MONOTONIC
+  __u64 duration_ns;  // without the time ready to run but not running
+  __u32 cause;        // enum ls_cause
+  __s32 syscall;      // number on this processor, -1 outside a system call
+  __u64 args[3];      // the system call's first three arguments
+  __s32 fd;           // the descriptor waited on, -1 none
+  __u32 object;       // enum ls_object
+  __u32 family;       // AF_INET, AF_INET6, AF_UNIX; 0 unknown
+  __u32 port;         // host order
+  __u8 address[16];   // network order, 4 bytes used for AF_INET
+  char names[LS_PATH_NAMES][LS_PATH_NAME_SIZE];  // innermost first, "" ends
+};
+
+enum ls_phase {
+  LS_PHASE_NONE,    // not known: before the first poll call, or suspended by another loop
+  LS_PHASE_POLL,    // inside the loop's own poll call
+  LS_PHASE_BUSY,    // between its return and its next entry
+  LS_PHASE_NESTED,  // busy, while another loop polls on the same thread
+};
+
+enum ls_loop_flag {
+  LS_LOOP_USED = 1,       // the kernel gave this row to a thread
+  LS_LOOP_ASKED = 2,      // a poller record was sent for it
+  LS_LOOP_ACCEPTED = 4,   // user space: this is an event loop
+  LS_LOOP_REJECTED = 8,   // user space: this is something else that polls
+  LS_LOOP_STALE = 16,     // its descriptor number was given to a new epoll instance
+  LS_LOOP_RELEASED = 32,  // the kernel is done with the row; user space may free it
+};
+
+// One row of the loop table. Written by the loop's own thread (the flags also by user space), so
+// no field has two concurrent writers that could lose an addition; a reader may see a row in the
+// middle of an update and checks `sequence` (odd while the kernel writes).
+struct ls_loop {
+  __u32 sequence;
+  __u32 generation;  // counts the owners that this row has had
+  __u32 flags;       // enum ls_loop_flag
+  __u32 tgid;
+  __u32 tid;
+  __s32 epoll_fd;      // -1: a select or poll loop
+  __u32 poll_syscall;  // number on this processor
+  __u32 phase;         // enum ls_phase
+  __u64 instance;      // epoll: address of the struct eventpoll; else the user stack pointer
+  __u64 stack_pointer; // user stack pointer at the poll call
+  __u64 created_ns;
+  __u64 threshold_ns;  // 0: the global one
+
+  __u64 phase_start_ns;
+  __u64 slice_start_ns;  // of the running on-CPU slice
+  __u64 slice_end_ns;    // off-CPU: when the thread came back, 0 while it has not
+  __u64 run_delay_ns;    // the thread's run-queue total when the off-CPU slice began
+  __u64 throttled_ns;    // its cfs_rq's throttled total then
+  __u64 throttled_rq;    // the address of that cfs_rq
+  __u32 off_cpu;         // 1: an off-CPU slice is open or not yet settled
+  __u32 dirty;           // 1: phase_ns or longest hold something
+  __u64 phase_ns[LS_CAUSES];  // of the current busy phase
+  struct ls_wait wait;        // the open or last off-CPU slice
+  struct ls_wait longest;     // of the current busy phase
+
+  __u64 iterations;
+  __u64 zero_polls;  // poll calls that were not to wait
+  __u64 idle_ns;
+  __u64 busy_ns[LS_CAUSES];
+  __u64 buckets[LS_MAX_BUCKETS];  // busy phases by length, not cumulated
+  __u64 stalls;
+  __u64 stall_records;  // of these, how many reached the ring buffer
+};
+
+enum ls_kind {
+  LS_KIND_POLLER = 1,        // a thread polls on something for the first time
+  LS_KIND_STALL = 2,         // a busy phase over the threshold ended
+  LS_KIND_LOOP_END = 3,      // a loop's thread ended or the loop was replaced
+  LS_KIND_PROCESS_EXEC = 4,
+  LS_KIND_PROCESS_FORK = 5,
+  LS_KIND_PROCESS_EXIT = 6,
+};
+
+struct ls_header {
+  __u32 kind;  // enum ls_kind
+  __u32 size;  // of the whole record in bytes
+  __u64 time_ns;
+  __u32 tgid;  // in the initial PID namespace, like every pid here
+  __u32 tid;
+};
+
+struct ls_poller {
+  struct ls_header header;
+  __u32 row;
+  __u32 generation;
+  __u64 instance;
+  __s32 epoll_fd;
+  __u32 poll_syscall;
+  __u32 process_known;  // 1: user space has already said that this is CPython
+  __u32 polled_count;             // select: nfds; poll: entries in `polled`; epoll: 0
+  __u64 polled[LS_POLLED_WORDS];  // select: the read set; poll: an array of struct pollfd
+  __u64 stack[LS_STACK_WORDS];    // from the stack pointer upwards; 0 where unreadable
+};
+
+struct ls_stall {
+  struct ls_header header;
+  __u32 row;
+  __u32 generation;
+  __u64 start_ns;
+  __u64 end_ns;
+  __u64 iteration;  // its number in the loop, from 1
+  __u32 nested;     // 1: another loop polled on this thread meanwhile
+  __u32 pad;
+  __u64 phase_ns[LS_CAUSES];
+  struct ls_wait longest;
+};
+
+enum ls_end_reason {
+  LS_END_THREAD_EXIT = 1,
+  LS_END_REPLACED = 2,  // the thread polls on a new instance and this one is closed
+  LS_END_REJECTED = 3,
+  LS_END_EXEC = 4,
+};
+
+struct ls_loop_end {
+  struct ls_header header;
+  __u32 row;
+  __u32 generation;
+  __u32 reason;     // enum ls_end_reason
+  __u32 exit_code;  // LS_END_THREAD_EXIT: as wait4 reports it
+  __u32 open;       // 1: the epoll descriptor was still open
+  __u32 pad;
+};
+
+struct ls_process {
+  struct ls_header header;
+  __u32 parent_tgid;  // fork
+  __u32 exit_code;    // exit: as wait4 reports it
+  char comm[16];
+};
+
+// What user space has said of a process.
+enum ls_process_state {
+  LS_PROCESS_UNDECIDED = 1,
+  LS_PROCESS_PYTHON = 2,
+  LS_PROCESS_OTHER = 3,
+};
+
+// Events that the kernel side counts instead of reporting each.
+enum ls_counter {
+  LS_COUNT_RING_FULL,        // a record did not fit into the ring buffer
+  LS_COUNT_LOOPS_FULL,       // no free row in the loop table
+  LS_COUNT_PROCESSES_FULL,   // no free row in the process table
+  LS_COUNT_STORAGE_FULL,     // no task storage for a thread
+  LS_COUNT_NO_INSTANCE,      // a poll call on a descriptor that is no epoll instance
+  LS_COUNT_PHASE_DROPPED,    // a busy phase that did not end at its own poll call
+  LS_COUNT_TARGET_UNREADABLE,// a wait's descriptor could not be followed
+  LS_COUNTERS
+};
+
+#endif

@@ -1,0 +1,102 @@
+#include "daemon/attribute/process_reader.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+#include <vector>
+
+#include "daemon/attribute/cgroup.h"
+#include "daemon/attribute/proc.h"
+
+namespace loopsight {
+namespace {
+
+constexpr size_t kMaxCommandLine = 4096;
+constexpr size_t kMaxName = 128;
+
+std::string_view base_name(std::string_view path) {
+  size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+std::vector<std::string_view> split_arguments(std::string_view cmdline) {
+  std::vector<std::string_view> arguments;
+  while (!cmdline.empty()) {
+    size_t end = cmdline.find('\0');
+    arguments.push_back(cmdline.substr(0, end));
+    cmdline.remove_prefix(end == std::string_view::npos ? cmdline.size() : end + 1);
+  }
+  return arguments;
+}
+
+// Options of CPython's own command line that take the next argument.
+bool takes_argument(std::string_view option) {
+  return option == "-W" || option == "-X" || option == "--check-hash-based-pycs";
+}
+
+}  // namespace
+
+std::string program_name(const std::string& cmdline) {
+  auto arguments = split_arguments(cmdline);
+  if (arguments.empty()) return "";
+  std::string_view interpreter = base_name(arguments[0]);
+  // A title written by setproctitle has no arguments of its own, or blanks in the first.
+  if (arguments[0].find(' ') != std::string_view::npos) {
+    std::string_view word = arguments[0].substr(0, arguments[0].find(' '));
+    if (word.ends_with(':')) word.remove_suffix(1);
+    return std::string(base_name(word).substr(0, kMaxName));
+  }
+  size_t i = 1;
+  for (; i < arguments.size(); i++) {
+    std::string_view argument = arguments[i];
+    if (!argument.starts_with('-') || argument == "-") break;
+    if (argument == "-m") return std::string(i + 1 < arguments.size()
+                                                 ? arguments[i + 1].substr(0, kMaxName)
+                                                 : std::string_view("-m"));
+    if (argument.starts_with("-m")) return std::string(argument.substr(2, kMaxName));
+    if (argument == "-c" || argument.starts_with("-c")) return "-c";
+    if (takes_argument(argument)) i++;
+  }
+  if (interpreter.starts_with("python") || interpreter.starts_with("pypy")) {
+    if (i >= arguments.size()) return std::string(interpreter.substr(0, kMaxName));
+    return std::string(base_name(arguments[i]).substr(0, kMaxName));
+  }
+  return std::string(interpreter.substr(0, kMaxName));  // an embedding program
+}
+
+ProcessFacts ProcessReader::read(uint32_t tgid) {
+  ProcessFacts facts;
+  facts.tgid = tgid;
+  auto start = read_start_ticks(proc_root_, tgid);
+  if (!start) {
+    facts.why_not = "no such process";
+    return facts;
+  }
+  facts.start_ticks = *start;
+  std::string directory = fmt::format("{}/{}/", proc_root_, tgid);
+  std::string comm = read_proc_file(directory + "comm", 64).value_or("");
+  if (comm.ends_with('\n')) comm.pop_back();
+  facts.comm = comm;
+  auto mappings = read_mappings(proc_root_, tgid);
+  if (mappings.empty()) {
+    facts.why_not = "its memory map cannot be read (a kernel thread, or gone)";
+    return facts;
+  }
+  auto python = files_.find(tgid, mappings);
+  if (!python) {
+    facts.why_not = "no CPython interpreter among its mapped files";
+    return facts;
+  }
+  facts.python = python->version;
+  facts.is_python = python->minor >= kOldestMinor && python->minor <= kNewestMinor;
+  if (!facts.is_python)
+    facts.why_not = fmt::format("CPython {} is not supported (3.{} to 3.{} are)", python->version,
+                                kOldestMinor, kNewestMinor);
+  facts.program = program_name(read_proc_file(directory + "cmdline", kMaxCommandLine).value_or(""));
+  Placement placement = parse_cgroup(read_proc_file(directory + "cgroup", 65536).value_or(""));
+  facts.container = placement.container;
+  facts.unit = placement.unit;
+  return facts;
+}
+
+}  // namespace loopsight

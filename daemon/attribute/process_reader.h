@@ -1,0 +1,33 @@
+// What a process is: CPython or not, which version, which program, where it runs.
+#pragma once
+
+#include <string>
+
+#include "daemon/attribute/python_file.h"
+#include "daemon/event/event.h"
+
+namespace loopsight {
+
+class ProcessReader {
+ public:
+  explicit ProcessReader(std::string proc_root = "/proc")
+      : proc_root_(std::move(proc_root)), files_(proc_root_) {}
+
+  // Never fails: for a process that is gone or cannot be read, is_python is false and why_not says
+  // so. Strings are as the process gave them, bounded but not cleaned.
+  ProcessFacts read(uint32_t tgid);
+
+  const std::string& proc_root() const { return proc_root_; }
+
+ private:
+  std::string proc_root_;
+  PythonFiles files_;
+};
+
+// The name of the program that an interpreter's arguments start: the script's file name, "-m"'s
+// module, "-c" for a command line; only that, since arguments may hold secrets. `cmdline` is the
+// NUL-separated /proc/PID/cmdline; a process title written over it ("gunicorn: worker [app]")
+// gives its first word.
+std::string program_name(const std::string& cmdline);
+
+}  // namespace loopsight

@@ -1,0 +1,100 @@
+#include "daemon/attribute/python_file.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "daemon/attribute/elf_file.h"
+
+namespace loopsight {
+namespace {
+
+constexpr size_t kMaxFiles = 4096;
+constexpr size_t kMaxRodataBytes = 16 << 20;
+
+// A symbol that each version exported first; before 3.11 nothing in the file says the version
+// outright. _PyRuntime itself is from 3.7. Checked against the .dynsym of CPython 3.7 to 3.15.
+constexpr std::pair<const char*, int> kFirstIn[] = {
+    {"PyCode_NewWithPosOnlyArgs", 8},
+    {"PyFrame_GetCode", 9},
+    {"PyIter_Send", 10},
+    {"Py_Version", 11},
+};
+
+// The PY_VERSION literal ("3.9.2") of an interpreter before 3.11: a C string of its own.
+std::string find_version_literal(const ElfFile& file, int minor) {
+  std::string rodata = file.read_section(".rodata", kMaxRodataBytes);
+  std::string prefix = fmt::format("3.{}.", minor);
+  for (size_t at = rodata.find(prefix); at != std::string::npos; at = rodata.find(prefix, at + 1)) {
+    if (at > 0 && rodata[at - 1] != '\0') continue;
+    size_t length = strnlen(rodata.data() + at, rodata.size() - at);
+    std::string_view text(rodata.data() + at, length);
+    std::string_view patch = text.substr(prefix.size());
+    bool plausible = length < 16 && !patch.empty() && patch[0] >= '0' && patch[0] <= '9' &&
+                     std::all_of(patch.begin(), patch.end(), [](char c) {
+                       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '+';
+                     });
+    if (plausible) return std::string(text);
+  }
+  return fmt::format("3.{}", minor);
+}
+
+// PY_VERSION_HEX: 0x030b02f0 is 3.11.2 final (patchlevel.h).
+std::optional<PythonFile> from_version_hex(uint32_t hex) {
+  uint32_t major = hex >> 24;
+  uint32_t minor = hex >> 16 & 0xFF;
+  uint32_t level = hex >> 4 & 0xF;
+  if (major != 3 || minor > 99) return std::nullopt;
+  std::string version = fmt::format("3.{}.{}", minor, hex >> 8 & 0xFF);
+  const char* suffix = level == 0xA ? "a" : level == 0xB ? "b" : level == 0xC ? "rc" : nullptr;
+  if (suffix) version += fmt::format("{}{}", suffix, hex & 0xF);
+  return PythonFile{.minor = static_cast<int>(minor), .version = version};
+}
+
+}  // namespace
+
+std::optional<PythonFile> read_python_file(int fd) {
+  auto file = ElfFile::open(fd);
+  if (!file) return std::nullopt;
+  std::set<std::string, std::less<>> names = {"_PyRuntime"};
+  for (const auto& [name, minor] : kFirstIn) names.emplace(name);
+  auto symbols = file->find_symbols(names);
+  if (!symbols.contains("_PyRuntime")) return std::nullopt;
+  if (auto version = symbols.find("Py_Version"); version != symbols.end()) {
+    auto bytes = file->read_at(version->second.address, sizeof(uint32_t));
+    uint32_t hex = 0;
+    if (!bytes) return std::nullopt;
+    std::memcpy(&hex, bytes->data(), sizeof(hex));
+    return from_version_hex(hex);
+  }
+  int minor = 7;
+  for (const auto& [name, first] : kFirstIn)
+    if (symbols.contains(name)) minor = first;
+  return PythonFile{.minor = minor, .version = find_version_literal(*file, minor)};
+}
+
+std::optional<PythonFile> PythonFiles::find(uint32_t pid, const std::vector<Mapping>& mappings) {
+  std::set<std::pair<uint64_t, uint64_t>> seen;
+  for (const Mapping& mapping : mappings) {
+    if (!mapping.executable || !seen.insert({mapping.device, mapping.inode}).second) continue;
+    Fd fd = open_mapping(proc_root_, pid, mapping);
+    struct stat status{};
+    if (!fd || fstat(fd.get(), &status) != 0) continue;
+    Identity identity{status.st_dev, status.st_ino, status.st_size, status.st_ctim.tv_sec,
+                      status.st_ctim.tv_nsec};
+    auto known = known_.find(identity);
+    if (known == known_.end()) {
+      if (known_.size() >= kMaxFiles) known_.clear();
+      known = known_.emplace(identity, read_python_file(fd.get())).first;
+    }
+    if (known->second) return known->second;
+  }
+  return std::nullopt;
+}
+
+}  // namespace loopsight

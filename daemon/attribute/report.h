@@ -1,0 +1,38 @@
+// A stall with its names: what the sinks write. All strings are clean (see clean_text).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/attribute/workloads.h"
+#include "daemon/correlate/stall.h"
+
+namespace loopsight {
+
+struct Frame {
+  std::string function;
+  std::string module;
+  std::string file;
+  uint32_t line = 0;
+};
+
+struct WaitReport {
+  std::string syscall;                // "clock_nanosleep"; "" outside a system call
+  std::optional<std::string> target;  // "10.0.0.5:5432", "/var/lib/x.db", "pid 77"
+  uint32_t cause = LS_CAUSE_UNKNOWN;
+  uint64_t duration_ns = 0;
+};
+
+struct StallReport {
+  Stall stall;
+  WorkloadProcess process;
+  uint32_t cause = LS_CAUSE_UNKNOWN;  // the largest share
+  bool host_to_blame = false;
+  std::optional<WaitReport> wait;
+  std::optional<Frame> culprit;  // nothing where frames are not readable
+  std::vector<Frame> frames;     // innermost first
+  std::string advice;
+};
+
+}  // namespace loopsight

@@ -1,0 +1,71 @@
+// The sums behind /metrics and the summary: by workload and worker, bounded, and kept for a while
+// after the last loop of a workload has gone, so that a scrape does not miss its end.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "daemon/attribute/report.h"
+#include "daemon/attribute/workloads.h"
+#include "daemon/correlate/stall.h"
+
+namespace loopsight {
+
+struct TotalsLimits {
+  size_t workloads = 500;
+  size_t workers = 64;   // of one workload
+  size_t culprits = 32;  // of one workload
+  uint64_t keep_ns = 300'000'000'000;
+};
+
+struct WorkerTotals {
+  uint64_t iterations = 0;
+  uint64_t zero_polls = 0;
+  uint64_t idle_ns = 0;
+  CauseTimes busy{};
+  std::array<uint64_t, LS_MAX_BUCKETS> buckets{};
+  std::map<LoopId, uint64_t> stalled_ns;  // of the loops that are alive
+};
+
+struct WorkloadTotals {
+  std::map<uint32_t, WorkerTotals> workers;
+  std::array<uint64_t, LS_CAUSES> stalls{};
+  std::map<std::pair<uint32_t, std::string>, uint64_t> stall_ns;  // by cause and culprit
+  std::map<std::pair<std::string, std::string>, uint32_t> loops;  // alive, by kind and python
+  uint64_t last_alive_ns = 0;
+};
+
+class Totals {
+ public:
+  explicit Totals(TotalsLimits limits = {}) : limits_(limits) {}
+
+  void on_progress(const LoopProgress& progress, const WorkloadProcess& process, uint64_t now_ns);
+  void on_stall(const StallReport& report);
+  void on_tick(uint64_t now_ns);  // drops what has been gone for long enough
+
+  const std::map<std::string, WorkloadTotals>& workloads() const { return workloads_; }
+  uint64_t folded_labels() const { return folded_labels_; }
+  size_t loops() const { return alive_.size(); }
+
+ private:
+  struct Alive {
+    std::string workload;
+    uint32_t worker;
+    std::pair<std::string, std::string> kind;
+  };
+  WorkloadTotals& workload_of(const std::string& name);
+  uint32_t worker_of(WorkloadTotals& totals, uint32_t worker);
+
+  TotalsLimits limits_;
+  std::map<std::string, WorkloadTotals> workloads_;
+  std::map<LoopId, Alive> alive_;
+  uint64_t folded_labels_ = 0;
+};
+
+// The label of a culprit: "module:function", no line number, so that it is stable across releases.
+std::string culprit_label(const StallReport& report);
+
+}  // namespace loopsight

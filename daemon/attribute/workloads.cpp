@@ -1,0 +1,51 @@
+#include "daemon/attribute/workloads.h"
+
+#include "daemon/base/text.h"
+
+namespace loopsight {
+namespace {
+
+constexpr size_t kMaxLabelBytes = 128;
+
+}  // namespace
+
+std::string workload_name(const ProcessFacts& facts) {
+  // Of a container nothing but its id can be had here; twelve digits are what its tools show.
+  if (!facts.container.empty()) return clean_text(facts.container.substr(0, 12), kMaxLabelBytes);
+  for (const std::string* name : {&facts.unit, &facts.program, &facts.comm})
+    if (!name->empty()) return clean_text(*name, kMaxLabelBytes);
+  return "unknown";
+}
+
+void Workloads::on_facts(const ProcessFacts& facts) {
+  on_exit(facts.tgid);
+  WorkloadProcess process{.workload = workload_name(facts),
+                          .worker = 0,
+                          .comm = clean_text(facts.comm, kMaxLabelBytes),
+                          .python = clean_text(facts.python, 32),
+                          .unit = clean_text(facts.unit, kMaxLabelBytes),
+                          .container = clean_text(facts.container, kMaxLabelBytes)};
+  std::set<uint32_t>& used = workers_[process.workload];
+  while (used.contains(process.worker)) process.worker++;
+  used.insert(process.worker);
+  processes_[facts.tgid] = std::move(process);
+}
+
+void Workloads::on_exit(uint32_t tgid) {
+  auto found = processes_.find(tgid);
+  if (found == processes_.end()) return;
+  auto workers = workers_.find(found->second.workload);
+  if (workers != workers_.end()) {
+    workers->second.erase(found->second.worker);
+    if (workers->second.empty()) workers_.erase(workers);
+  }
+  processes_.erase(found);
+}
+
+const WorkloadProcess& Workloads::find(uint32_t tgid) const {
+  static const WorkloadProcess kUnknown{.workload = "unknown"};
+  auto found = processes_.find(tgid);
+  return found == processes_.end() ? kUnknown : found->second;
+}
+
+}  // namespace loopsight

@@ -1,0 +1,40 @@
+// Which workload a process belongs to, and which of its workers it is.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include "daemon/event/event.h"
+
+namespace loopsight {
+
+// Kubernetes or other container, else systemd unit, else the script or module name; cleaned.
+std::string workload_name(const ProcessFacts& facts);
+
+struct WorkloadProcess {
+  std::string workload;
+  uint32_t worker = 0;  // the smallest number free when the process was first seen
+  std::string comm;
+  std::string python;
+  std::string unit;       // "" without one
+  std::string container;  // "" outside one
+};
+
+// The processes that were met, by tgid. A worker's number is given again after its process ends.
+class Workloads {
+ public:
+  void on_facts(const ProcessFacts& facts);
+  void on_exit(uint32_t tgid);
+
+  // Never null: a process that nobody described is workload "unknown", worker 0.
+  const WorkloadProcess& find(uint32_t tgid) const;
+  size_t size() const { return processes_.size(); }
+
+ private:
+  std::map<uint32_t, WorkloadProcess> processes_;
+  std::map<std::string, std::set<uint32_t>> workers_;  // numbers in use
+};
+
+}  // namespace loopsight

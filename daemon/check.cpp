@@ -1,0 +1,129 @@
+// `loopsight check`: what this host can do, and which Python processes it has.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "daemon/attribute/proc.h"
+#include "daemon/attribute/process_reader.h"
+#include "daemon/attribute/workloads.h"
+#include "daemon/base/text.h"
+#include "daemon/commands.h"
+#include "daemon/live.h"
+#include "daemon/pipeline.h"
+#include "daemon/probe/features.h"
+#include "daemon/probe/tracer.h"
+#include "daemon/sink/json_sink.h"
+
+namespace loopsight {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct PythonProcess {
+  ProcessFacts facts;
+  std::string workload;
+};
+
+struct Host {
+  std::vector<Feature> features;
+  std::vector<ProbeStatus> probes;
+  std::string probe_error;  // why no probe could be attached, "" where they could
+  std::vector<PythonProcess> processes;
+};
+
+std::vector<PythonProcess> find_processes() {
+  std::vector<PythonProcess> found;
+  ProcessReader reader;
+  for (uint32_t pid : list_pids("/proc")) {
+    ProcessFacts facts = reader.read(pid);
+    if (facts.python.empty()) continue;
+    found.push_back({.facts = facts, .workload = workload_name(facts)});
+  }
+  return found;
+}
+
+Host look() {
+  Host host{.features = probe_features()};
+  // Nothing is watched: the process list is empty.
+  auto tracer = Tracer::open({.listed_only = true, .measure_cost = false});
+  if (!tracer) {
+    host.probe_error = tracer.error().message;
+  } else if (auto attached = tracer->attach(); !attached) {
+    host.probe_error = attached.error().message;
+  } else {
+    host.probes = tracer->probes();
+  }
+  host.processes = find_processes();
+  return host;
+}
+
+bool works(const Host& host) { return host.probe_error.empty(); }
+
+void print_text(const Host& host) {
+  fmt::print("Kernel\n");
+  for (const Feature& feature : host.features) {
+    const char* mark = feature.ok ? "yes" : feature.required ? "NO" : "no";
+    fmt::print("  {:<4}{:<22}{}\n", mark, feature.name, feature.detail);
+    if (!feature.remedy.empty()) fmt::print("      {:<22}-> {}\n", "", feature.remedy);
+  }
+  fmt::print("Probes\n");
+  if (!host.probe_error.empty()) fmt::print("  NO  {}\n", host.probe_error);
+  for (const ProbeStatus& probe : host.probes)
+    fmt::print("  {:<4}{}{}\n", probe.attached ? "yes" : "no", probe.name,
+               probe.attached ? "" : ": " + probe.why_not);
+  fmt::print("Python processes ({})\n", host.processes.size());
+  for (const PythonProcess& process : host.processes) {
+    const ProcessFacts& facts = process.facts;
+    fmt::print("  {:<4}pid {:<8} python {:<10} {}{}\n", facts.is_python ? "yes" : "no", facts.tgid,
+               clean_text(facts.python, 32), process.workload,
+               facts.is_python ? "" : ": " + facts.why_not);
+  }
+  fmt::print("Not yet read on any process: Python frames, USDT probes\n");
+  fmt::print("{}\n", works(host) ? "loopsight can trace on this host."
+                                 : "loopsight cannot trace on this host.");
+}
+
+Json to_json(const Host& host) {
+  Json features = Json::array();
+  for (const Feature& feature : host.features)
+    features.push_back({{"name", feature.name},
+                        {"ok", feature.ok},
+                        {"required", feature.required},
+                        {"detail", feature.detail},
+                        {"remedy", feature.remedy.empty() ? Json() : Json(feature.remedy)}});
+  Json probes = Json::array();
+  for (const ProbeStatus& probe : host.probes)
+    probes.push_back({{"name", probe.name},
+                      {"attached", probe.attached},
+                      {"why_not", probe.attached ? Json() : Json(probe.why_not)}});
+  Json processes = Json::array();
+  for (const PythonProcess& process : host.processes)
+    processes.push_back(
+        {{"pid", process.facts.tgid},
+         {"python", process.facts.python},
+         {"workload", process.workload},
+         {"supported", process.facts.is_python},
+         {"why_not", process.facts.is_python ? Json() : Json(process.facts.why_not)}});
+  return {{"type", "check"},
+          {"works", works(host)},
+          {"error", works(host) ? Json() : Json(host.probe_error)},
+          {"features", std::move(features)},
+          {"probes", std::move(probes)},
+          {"processes", std::move(processes)}};
+}
+
+}  // namespace
+
+Result<int> check(const CheckConfig& config) {
+  Host host = look();
+  if (config.format == Format::kJson)
+    fmt::print("{}\n", to_line(to_json(host)));
+  else
+    print_text(host);
+  return works(host) ? 0 : 1;
+}
+
+}  // namespace loopsight

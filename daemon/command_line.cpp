@@ -1,0 +1,160 @@
+#include "daemon/command_line.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+
+#include "daemon/base/text.h"
+#include "daemon/version.h"
+
+namespace loopsight {
+namespace {
+
+struct Raw {
+  std::string threshold = "50ms";
+  std::string duration;
+  std::string format = "text";
+  std::string replay_threshold;
+};
+
+void add_duration(CLI::App* command, const char* name, std::string& value, const char* help) {
+  command->add_option(name, value, help)
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            auto parsed = parse_duration_ns(text);
+            return parsed ? std::string() : parsed.error().message;
+          },
+          "DURATION"));
+}
+
+void add_format(CLI::App* command, Raw& raw) {
+  command->add_option("--format", raw.format, "how to print: text or json (one object a line)")
+      ->check(CLI::IsMember({"text", "json"}));
+}
+
+void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
+  command->add_option("--pid", config.selection.pids, "watch these processes and their children")
+      ->delimiter(',')
+      ->type_name("PID");
+  command->add_flag("--all", config.selection.all, "watch every CPython process of the host");
+  add_duration(command, "--threshold", raw.threshold,
+               "a busy phase longer than this is a stall (50ms)");
+  add_duration(command, "--duration", raw.duration,
+               "end after this time; a command that was started is ended by SIGTERM");
+}
+
+Format format_of(const Raw& raw) { return raw.format == "json" ? Format::kJson : Format::kText; }
+
+Printed wrong_usage(const std::string& command, const std::string& what) {
+  std::string help = command.empty() ? "loopsight --help" : fmt::format("loopsight {} --help", command);
+  return {.text = fmt::format("loopsight: {}; see '{}'\n", what, help), .is_error = true};
+}
+
+// Exactly one way of saying what to watch.
+std::string selection_error(const Selection& selection) {
+  int ways = (selection.pids.empty() ? 0 : 1) + (selection.command.empty() ? 0 : 1) +
+             (selection.all ? 1 : 0);
+  if (ways == 0) return "say what to watch: --pid PID, --all, or -- COMMAND";
+  if (ways > 1) return "--pid, --all and -- COMMAND exclude each other";
+  if (std::find(selection.pids.begin(), selection.pids.end(), 0U) != selection.pids.end())
+    return "pid 0 is no process";
+  return "";
+}
+
+}  // namespace
+
+CommandLine parse_command_line(std::vector<std::string> arguments) {
+  std::vector<std::string> command;
+  auto separator = std::find(arguments.begin(), arguments.end(), "--");
+  bool separated = separator != arguments.end();
+  if (separated) {
+    command.assign(separator + 1, arguments.end());
+    arguments.erase(separator, arguments.end());
+  }
+
+  Raw raw;
+  TraceConfig trace_config;
+  RunConfig run_config;
+  ReplayConfig replay_config;
+  CLI::App app("Watches CPython event loops from outside and says when one stalled, for how long "
+               "and on what.",
+               "loopsight");
+  app.set_version_flag("--version", fmt::format("loopsight {}", kVersion));
+  app.require_subcommand(1);
+
+  CLI::App* trace = app.add_subcommand(
+      "trace", "print stalls as they end: of -- COMMAND, of running processes, or of all");
+  add_selection(trace, trace_config, raw);
+  add_format(trace, raw);
+  trace->add_option("--output", trace_config.output, "write the results to a file")
+      ->type_name("FILE");
+  trace->add_flag("-q,--quiet", trace_config.quiet, "text: one line a stall, no summary");
+  trace->footer("Give exactly one of: loopsight trace [OPTIONS] --pid PID... | --all | -- COMMAND...");
+
+  CLI::App* run = app.add_subcommand("run", "the daemon: watch every CPython process, serve HTTP");
+  add_duration(run, "--threshold", raw.threshold,
+               "a busy phase longer than this is a stall (50ms)");
+  run->add_option("--web.listen-address", run_config.listen_address,
+                  "where to serve HTTP (127.0.0.1:9788)")
+      ->type_name("HOST:PORT");
+  run->add_flag("!--no-bpf-stats", run_config.measure_cost,
+                "do not turn the kernel's statistics of BPF programs on");
+
+  CLI::App* check = app.add_subcommand("check", "what this host can do, feature by feature");
+  add_format(check, raw);
+
+  CLI::App* record = app.add_subcommand("record", "write the raw records to a file, for replay");
+  add_selection(record, trace_config, raw);
+  record->add_option("-o,--output", trace_config.recording, "the recording")
+      ->required()
+      ->type_name("FILE");
+  record->footer("Give exactly one of: loopsight record -o FILE [OPTIONS] --pid PID... | --all | -- COMMAND...");
+
+  CLI::App* replay = app.add_subcommand("replay", "put a recording through the same pipeline");
+  replay->add_option("FILE", replay_config.recording, "made by 'loopsight record'")->required();
+  add_format(replay, raw);
+  replay->add_flag("-q,--quiet", replay_config.quiet, "text: one line a stall, no summary");
+
+  std::string name = arguments.empty() ? "" : arguments[0];
+  if (app.get_subcommand_no_throw(name) == nullptr) name.clear();
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  try {
+    app.parse(arguments);
+  } catch (const CLI::CallForHelp&) {
+    auto chosen = app.get_subcommands();
+    return Printed{.text = chosen.empty() ? app.help() : chosen[0]->help("loopsight")};
+  } catch (const CLI::CallForVersion&) {
+    return Printed{.text = fmt::format("loopsight {}\n", kVersion)};
+  } catch (const CLI::ParseError& error) {
+    std::string what = clean_text(error.what(), 300);
+    if (!separated && (name == "trace" || name == "record") &&
+        dynamic_cast<const CLI::ExtrasError*>(&error))
+      what += "; a command to start comes after --";
+    return wrong_usage(name, what);
+  }
+
+  if (separated && !trace->parsed() && !record->parsed())
+    return wrong_usage(name, "only trace and record take a command after --");
+  if (trace->parsed() || record->parsed()) {
+    if (separated && command.empty()) return wrong_usage(name, "no command after --");
+    trace_config.selection.command = std::move(command);
+    if (auto error = selection_error(trace_config.selection); !error.empty())
+      return wrong_usage(name, error);
+    trace_config.threshold_ns = *parse_duration_ns(raw.threshold);
+    if (!raw.duration.empty()) trace_config.duration_ns = *parse_duration_ns(raw.duration);
+    trace_config.format = format_of(raw);
+    if (record->parsed()) trace_config.quiet = false;
+    return trace_config;
+  }
+  if (run->parsed()) {
+    run_config.threshold_ns = *parse_duration_ns(raw.threshold);
+    return run_config;
+  }
+  if (check->parsed()) return CheckConfig{.format = format_of(raw)};
+  replay_config.format = format_of(raw);
+  return replay_config;
+}
+
+}  // namespace loopsight

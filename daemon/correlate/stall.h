@@ -1,0 +1,61 @@
+// What the timeline finds: stalls, and what each loop did since it was last looked at.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "bpf/wire.h"
+#include "daemon/event/event.h"
+
+namespace loopsight {
+
+using CauseTimes = std::array<uint64_t, LS_CAUSES>;  // nanoseconds by enum ls_cause
+
+// A row and the generation of its owner: one loop, as long as it lives.
+struct LoopId {
+  uint32_t row = 0;
+  uint32_t generation = 0;
+  auto operator<=>(const LoopId&) const = default;
+};
+
+struct Stall {
+  LoopId loop;
+  uint32_t tgid = 0;
+  uint32_t tid = 0;
+  LoopKind kind = LoopKind::kUnknown;
+  uint64_t start_ns = 0;
+  uint64_t end_ns = 0;        // in progress: when it was looked at
+  uint64_t iteration = 0;     // its number in the loop, from 1; 0 not known
+  bool in_progress = false;
+  bool nested = false;        // another loop polled on the thread meanwhile
+  uint32_t killed_by = 0;     // the signal that ended the process during the stall, else 0
+  CauseTimes causes{};        // adds up to end_ns - start_ns
+  std::optional<ls_wait> wait;  // the longest
+
+  uint64_t duration_ns() const { return end_ns - start_ns; }
+};
+
+// What a loop did between two looks at it.
+struct LoopProgress {
+  LoopId loop;
+  uint32_t tgid = 0;
+  uint32_t tid = 0;
+  LoopKind kind = LoopKind::kUnknown;
+  uint64_t iterations = 0;
+  uint64_t zero_polls = 0;
+  uint64_t idle_ns = 0;
+  CauseTimes busy{};
+  std::array<uint64_t, LS_MAX_BUCKETS> buckets{};
+  uint64_t lost_stalls = 0;  // counted by the kernel, but their records did not arrive
+  uint64_t stalled_ns = 0;   // the age of the running busy phase where it is over the threshold
+  bool ended = false;
+};
+
+struct Findings {
+  std::vector<Stall> stalls;
+  std::vector<LoopProgress> progress;
+};
+
+}  // namespace loopsight

@@ -1,0 +1,228 @@
+#include "daemon/correlate/timeline.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace loopsight {
+namespace {
+
+constexpr uint64_t kInProgressFactor = 10;
+constexpr size_t kMaxHeldStalls = 64;  // of a row that waits for its verdict
+
+uint64_t sum(const CauseTimes& causes) {
+  uint64_t total = 0;
+  for (uint64_t ns : causes) total += ns;
+  return total;
+}
+
+// Makes the causes add up to the duration: what is missing is unknown, what is too much (it cannot
+// be, unless a record is damaged) is taken from the largest.
+bool balance(Stall& stall) {
+  uint64_t total = sum(stall.causes);
+  uint64_t duration = stall.duration_ns();
+  if (total < duration) stall.causes[LS_CAUSE_UNKNOWN] += duration - total;
+  if (total <= duration) return duration - total <= duration / 100;
+  for (uint64_t excess = total - duration; excess > 0;) {
+    auto largest = std::max_element(stall.causes.begin(), stall.causes.end());
+    uint64_t part = std::min(*largest, excess);
+    *largest -= part;
+    excess -= part;
+  }
+  return false;
+}
+
+// The loop is in a busy phase and still has its epoll instance.
+bool is_stalling(const ls_loop& state) {
+  return state.phase == LS_PHASE_BUSY && !(state.flags & (LS_LOOP_STALE | LS_LOOP_RELEASED));
+}
+
+uint64_t difference(uint64_t now, uint64_t before) { return now > before ? now - before : 0; }
+
+}  // namespace
+
+Timeline::Loop& Timeline::loop_of(LoopId id, uint32_t tgid, uint32_t tid) {
+  Loop& loop = loops_[id.row];
+  if (loop.id != id) {
+    loop = Loop{};
+    loop.id = id;
+    loop.tgid = tgid;
+    loop.tid = tid;
+  }
+  return loop;
+}
+
+Timeline::Loop* Timeline::find(LoopId id) {
+  auto found = loops_.find(id.row);
+  if (found == loops_.end() || found->second.id != id) {
+    late_records_++;
+    return nullptr;
+  }
+  return &found->second;
+}
+
+void Timeline::found(Loop& loop, Stall stall, Findings& findings) {
+  stall.kind = loop.kind;
+  if (loop.stage == Stage::kWatched)
+    findings.stalls.push_back(std::move(stall));
+  else if (loop.stage == Stage::kUndecided && loop.held.size() < kMaxHeldStalls)
+    loop.held.push_back(std::move(stall));
+}
+
+Findings Timeline::on_poller(const PollerSeen& event) {
+  const ls_poller& record = event.record;
+  loop_of({record.row, record.generation}, record.header.tgid, record.header.tid);
+  return {};
+}
+
+Findings Timeline::on_verdict(const LoopVerdict& event) {
+  Findings findings;
+  Loop* loop = find({event.row, event.generation});
+  if (!loop) return findings;
+  loop->stage = event.is_loop ? Stage::kWatched : Stage::kIgnored;
+  loop->kind = event.kind;
+  for (Stall& stall : std::exchange(loop->held, {})) found(*loop, std::move(stall), findings);
+  if (event.is_loop) findings.progress.push_back(progress_of(*loop, event.time_ns, false));
+  return findings;
+}
+
+Findings Timeline::on_stall(const StallEnded& event) {
+  Findings findings;
+  const ls_stall& record = event.record;
+  Loop* loop = find({record.row, record.generation});
+  if (!loop || loop->stage == Stage::kIgnored) return findings;
+  Stall stall{.loop = loop->id,
+              .tgid = record.header.tgid,
+              .tid = record.header.tid,
+              .start_ns = record.start_ns,
+              .end_ns = record.end_ns,
+              .iteration = record.iteration,
+              .nested = record.nested != 0};
+  std::copy_n(record.phase_ns, stall.causes.size(), stall.causes.begin());
+  if (record.longest.duration_ns > 0) stall.wait = record.longest;
+  if (stall.start_ns < loop->last_end_ns) {
+    inconsistent_records_++;  // overlaps the one before: the record is damaged
+    return findings;
+  }
+  if (!balance(stall)) inconsistent_records_++;
+  loop->last_end_ns = stall.end_ns;
+  if (loop->open_start_ns <= stall.start_ns) loop->open_start_ns = 0;
+  found(*loop, std::move(stall), findings);
+  return findings;
+}
+
+// The running busy phase as far as it is known at `now_ns`.
+Stall Timeline::open_phase(const Loop& loop, uint64_t now_ns) const {
+  const ls_loop& state = loop.last;
+  Stall stall{.loop = loop.id,
+              .tgid = loop.tgid,
+              .tid = loop.tid,
+              .kind = loop.kind,
+              .start_ns = state.phase_start_ns,
+              .end_ns = std::max<uint64_t>(now_ns, state.phase_start_ns),
+              .iteration = state.iterations + 1};
+  std::copy_n(state.phase_ns, stall.causes.size(), stall.causes.begin());
+  if (state.longest.duration_ns > 0) stall.wait = state.longest;
+  if (state.off_cpu && state.slice_end_ns == 0) {
+    ls_wait wait = state.wait;
+    wait.duration_ns = difference(now_ns, wait.start_ns);
+    stall.causes[wait.cause] += wait.duration_ns;
+    if (!stall.wait || wait.duration_ns > stall.wait->duration_ns) stall.wait = wait;
+  } else {
+    if (state.off_cpu)  // came back, not settled yet: how much of it was the run queue is open
+      stall.causes[state.wait.cause] += difference(state.slice_end_ns, state.wait.start_ns);
+    stall.causes[LS_CAUSE_CPU] += difference(now_ns, state.slice_start_ns);
+  }
+  balance(stall);
+  return stall;
+}
+
+LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
+  const ls_loop& now = loop.last;
+  const ls_loop& before = loop.counted;
+  LoopProgress progress{.loop = loop.id, .tgid = loop.tgid, .tid = loop.tid, .kind = loop.kind};
+  progress.iterations = difference(now.iterations, before.iterations);
+  progress.zero_polls = difference(now.zero_polls, before.zero_polls);
+  progress.idle_ns = difference(now.idle_ns, before.idle_ns);
+  for (size_t i = 0; i < LS_CAUSES; i++)
+    progress.busy[i] = difference(now.busy_ns[i], before.busy_ns[i]);
+  for (size_t i = 0; i < LS_MAX_BUCKETS; i++)
+    progress.buckets[i] = difference(now.buckets[i], before.buckets[i]);
+  progress.lost_stalls = difference(difference(now.stalls, now.stall_records),
+                                    difference(before.stalls, before.stall_records));
+  progress.ended = ended;
+  if (!ended && is_stalling(now)) {
+    uint64_t age = difference(now_ns, now.phase_start_ns);
+    if (age >= threshold_ns_) progress.stalled_ns = age;
+  }
+  loop.counted = now;
+  return progress;
+}
+
+Findings Timeline::on_state(const LoopState& event) {
+  Findings findings;
+  const ls_loop& state = event.loop;
+  Loop& loop = loop_of({event.row, state.generation}, state.tgid, state.tid);
+  if (loop.stage == Stage::kIgnored) return findings;
+  loop.last = state;
+  loop.last_time_ns = event.time_ns;
+  if (loop.stage == Stage::kUndecided) return findings;
+
+  LoopProgress progress = progress_of(loop, event.time_ns, false);
+  if (progress.lost_stalls > 0 && loop.open_start_ns != 0 &&
+      state.phase_start_ns > loop.open_start_ns) {
+    // The record of its end is among the lost ones: what nobody saw of it is unknown.
+    Stall stall{.loop = loop.id,
+                .tgid = loop.tgid,
+                .tid = loop.tid,
+                .start_ns = loop.open_start_ns,
+                .end_ns = state.phase_start_ns};
+    balance(stall);
+    loop.open_start_ns = 0;
+    progress.lost_stalls--;
+    found(loop, std::move(stall), findings);
+  }
+  uint64_t age = is_stalling(state) ? difference(event.time_ns, state.phase_start_ns) : 0;
+  if (age >= threshold_ns_ * kInProgressFactor) {
+    if (loop.open_start_ns != state.phase_start_ns) {
+      loop.open_start_ns = state.phase_start_ns;
+      loop.next_report_ns = 0;
+    }
+    if (age >= loop.next_report_ns) {
+      loop.next_report_ns =
+          std::max(loop.next_report_ns, threshold_ns_ * kInProgressFactor) * 2;
+      while (loop.next_report_ns <= age) loop.next_report_ns *= 2;
+      Stall stall = open_phase(loop, event.time_ns);
+      stall.in_progress = true;
+      found(loop, std::move(stall), findings);
+    }
+  }
+  findings.progress.push_back(progress);
+  return findings;
+}
+
+Findings Timeline::on_end(const LoopEnded& event) {
+  Findings findings;
+  const ls_loop_end& record = event.record;
+  Loop* loop = find({record.row, record.generation});
+  if (!loop) return findings;
+  uint32_t signal = record.reason == LS_END_THREAD_EXIT ? record.exit_code & 0x7F : 0;
+  bool was_busy = loop->last.phase == LS_PHASE_BUSY && record.open != 0;
+  uint64_t age = difference(record.header.time_ns, loop->last.phase_start_ns);
+  bool reported = loop->open_start_ns != 0 && loop->open_start_ns == loop->last.phase_start_ns;
+  if (was_busy && age >= threshold_ns_ && (signal != 0 || reported)) {
+    Stall stall = open_phase(*loop, record.header.time_ns);
+    stall.killed_by = signal;
+    found(*loop, std::move(stall), findings);
+  }
+  if (loop->stage == Stage::kWatched)
+    findings.progress.push_back(progress_of(*loop, record.header.time_ns, true));
+  loops_.erase(record.row);
+  return findings;
+}
+
+Findings Timeline::on_lost(const Lost& event) {
+  lost_records_ += event.records;
+  return {};
+}
+
+}  // namespace loopsight

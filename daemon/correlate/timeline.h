@@ -1,0 +1,69 @@
+// Events in, stalls out: one state machine for each row of the loop table.
+//
+//              poller, state                verdict: loop
+//   (unknown) ---------------> undecided ------------------> watched ---- end ----> (unknown)
+//                                  |  verdict: something else                           ^
+//                                  +--------------------------> ignored ------- end ----+
+//
+// Stalls and sums of an undecided row are kept until the verdict. A busy phase that outlasts ten
+// times the threshold is found in progress, again at each doubling, and once more when it ends;
+// when the record of its end was lost, the part that nobody saw is `unknown`.
+//
+// What makes it right: the kernel's records of one thread arrive in order, and a row's generation
+// changes with its owner, so a late record of an earlier owner is recognised.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "daemon/correlate/stall.h"
+
+namespace loopsight {
+
+class Timeline {
+ public:
+  explicit Timeline(uint64_t threshold_ns) : threshold_ns_(threshold_ns) {}
+
+  Findings on_poller(const PollerSeen& event);
+  Findings on_verdict(const LoopVerdict& event);
+  Findings on_stall(const StallEnded& event);
+  Findings on_state(const LoopState& event);
+  Findings on_end(const LoopEnded& event);
+  Findings on_lost(const Lost& event);
+
+  uint64_t lost_records() const { return lost_records_; }
+  uint64_t late_records() const { return late_records_; }  // of an owner that is gone
+  uint64_t inconsistent_records() const { return inconsistent_records_; }
+
+ private:
+  enum class Stage { kUndecided, kWatched, kIgnored };
+  struct Loop {
+    LoopId id;
+    Stage stage = Stage::kUndecided;
+    LoopKind kind = LoopKind::kUnknown;
+    uint32_t tgid = 0;
+    uint32_t tid = 0;
+    ls_loop last{};             // the newest state
+    uint64_t last_time_ns = 0;
+    ls_loop counted{};          // the state up to which progress was reported
+    uint64_t last_end_ns = 0;   // of the newest stall
+    uint64_t open_start_ns = 0; // of a stall reported in progress, else 0
+    uint64_t next_report_ns = 0;// the age at which it is reported again
+    std::vector<Stall> held;    // while undecided
+  };
+
+  Loop& loop_of(LoopId id, uint32_t tgid, uint32_t tid);
+  Loop* find(LoopId id);
+  void found(Loop& loop, Stall stall, Findings& findings);
+  LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
+  Stall open_phase(const Loop& loop, uint64_t now_ns) const;
+
+  uint64_t threshold_ns_;
+  std::map<uint32_t, Loop> loops_;  // by row
+  uint64_t lost_records_ = 0;
+  uint64_t late_records_ = 0;
+  uint64_t inconsistent_records_ = 0;
+};
+
+}  // namespace loopsight

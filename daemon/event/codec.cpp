@@ -1,0 +1,207 @@
+#include "daemon/event/codec.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <type_traits>
+
+namespace loopsight {
+namespace {
+
+// Kinds that only user space makes; the kernel's are in bpf/wire.h.
+enum OwnKind : uint32_t {
+  kLoopState = 0x100,
+  kProcessFacts = 0x101,
+  kLoopVerdict = 0x102,
+  kLost = 0x103,
+};
+
+constexpr size_t kMaxFactsBytes = 16384;
+
+struct StateRecord {
+  ls_header header;
+  uint32_t row;
+  uint32_t pad;
+  ls_loop loop;
+};
+
+struct VerdictRecord {
+  ls_header header;
+  uint32_t row;
+  uint32_t generation;
+  uint32_t is_loop;
+  uint32_t kind;
+};
+
+struct LostRecord {
+  ls_header header;
+  uint64_t records;
+};
+
+static_assert(sizeof(ls_header) == 24);
+static_assert(sizeof(ls_wait) == 72 + LS_PATH_NAMES * LS_PATH_NAME_SIZE + 8);
+static_assert(sizeof(ls_loop) % 8 == 0);
+static_assert(offsetof(ls_stall, longest) == 24 + 40 + LS_CAUSES * 8);
+
+template <typename Record>
+Result<Record> copy(std::span<const std::byte> bytes) {
+  static_assert(std::is_trivially_copyable_v<Record>);
+  if (bytes.size() != sizeof(Record))
+    return failure(
+        fmt::format("record has {} bytes where its kind has {}", bytes.size(), sizeof(Record)));
+  Record record;
+  std::memcpy(&record, bytes.data(), sizeof(record));
+  return record;
+}
+
+bool valid_row(uint32_t row) { return row > 0 && row < LS_MAX_LOOPS; }
+bool valid_wait(const ls_wait& wait) { return wait.cause < LS_CAUSES; }
+
+template <typename EventType, typename Record>
+Result<Event> wrap(std::span<const std::byte> bytes) {
+  auto record = copy<Record>(bytes);
+  if (!record) return tl::make_unexpected(record.error());
+  if constexpr (requires { record->row; }) {
+    if (!valid_row(record->row)) return failure(fmt::format("row {} out of range", record->row));
+  }
+  if constexpr (std::is_same_v<Record, ls_stall>) {
+    if (!valid_wait(record->longest))
+      return failure(fmt::format("cause {} out of range", record->longest.cause));
+    if (record->end_ns < record->start_ns) return failure("stall ends before it starts");
+  }
+  return Event(EventType{*record});
+}
+
+Result<Event> decode_state(std::span<const std::byte> bytes) {
+  auto record = copy<StateRecord>(bytes);
+  if (!record) return tl::make_unexpected(record.error());
+  if (!valid_row(record->row)) return failure(fmt::format("row {} out of range", record->row));
+  if (!valid_wait(record->loop.wait) || !valid_wait(record->loop.longest))
+    return failure("cause out of range");
+  return Event(
+      LoopState{.time_ns = record->header.time_ns, .row = record->row, .loop = record->loop});
+}
+
+Result<Event> decode_verdict(std::span<const std::byte> bytes) {
+  auto record = copy<VerdictRecord>(bytes);
+  if (!record) return tl::make_unexpected(record.error());
+  if (!valid_row(record->row)) return failure(fmt::format("row {} out of range", record->row));
+  if (record->kind >= kLoopKindNames.size())
+    return failure(fmt::format("loop kind {} out of range", record->kind));
+  return Event(LoopVerdict{.time_ns = record->header.time_ns,
+                           .row = record->row,
+                           .generation = record->generation,
+                           .is_loop = record->is_loop != 0,
+                           .kind = static_cast<LoopKind>(record->kind)});
+}
+
+Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> payload) {
+  auto json = nlohmann::json::parse(payload.begin(), payload.end(), nullptr, false);
+  if (!json.is_object()) return failure("process facts are no JSON object");
+  ProcessFacts facts;
+  facts.tgid = header.tgid;
+  auto text = [&](const char* key) {
+    auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  auto ticks = json.find("start_ticks");
+  if (ticks != json.end() && ticks->is_number_unsigned()) facts.start_ticks = *ticks;
+  auto python = json.find("is_python");
+  facts.is_python = python != json.end() && python->is_boolean() && python->get<bool>();
+  facts.why_not = text("why_not");
+  facts.python = text("python");
+  facts.comm = text("comm");
+  facts.program = text("program");
+  facts.unit = text("unit");
+  facts.container = text("container");
+  return Event(std::move(facts));
+}
+
+ls_header own_header(uint32_t kind, size_t size, uint64_t time_ns, uint32_t tgid, uint32_t tid) {
+  return {.kind = kind,
+          .size = static_cast<uint32_t>(size),
+          .time_ns = time_ns,
+          .tgid = tgid,
+          .tid = tid};
+}
+
+template <typename Record>
+std::vector<std::byte> to_bytes(const Record& record) {
+  std::vector<std::byte> bytes(sizeof(record));
+  std::memcpy(bytes.data(), &record, sizeof(record));
+  return bytes;
+}
+
+}  // namespace
+
+Result<Event> decode(std::span<const std::byte> bytes) {
+  ls_header header;
+  if (bytes.size() < sizeof(header))
+    return failure(fmt::format("record has {} bytes, less than a header", bytes.size()));
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  if (header.size != bytes.size())
+    return failure(
+        fmt::format("record says {} bytes and has {}", header.size, bytes.size()));
+  switch (header.kind) {
+    case LS_KIND_POLLER: return wrap<PollerSeen, ls_poller>(bytes);
+    case LS_KIND_STALL: return wrap<StallEnded, ls_stall>(bytes);
+    case LS_KIND_LOOP_END: return wrap<LoopEnded, ls_loop_end>(bytes);
+    case LS_KIND_PROCESS_EXEC: return wrap<ProcessExec, ls_process>(bytes);
+    case LS_KIND_PROCESS_FORK: return wrap<ProcessFork, ls_process>(bytes);
+    case LS_KIND_PROCESS_EXIT: return wrap<ProcessExit, ls_process>(bytes);
+    case kLoopState: return decode_state(bytes);
+    case kLoopVerdict: return decode_verdict(bytes);
+    case kProcessFacts: return decode_facts(header, bytes.subspan(sizeof(header)));
+    case kLost: {
+      auto record = copy<LostRecord>(bytes);
+      if (!record) return tl::make_unexpected(record.error());
+      return Event(Lost{.time_ns = header.time_ns, .records = record->records});
+    }
+    default: return failure(fmt::format("unknown record kind {}", header.kind));
+  }
+}
+
+std::vector<std::byte> encode(const LoopState& state) {
+  StateRecord record{};
+  record.header = own_header(kLoopState, sizeof(record), state.time_ns, state.loop.tgid,
+                             state.loop.tid);
+  record.row = state.row;
+  record.loop = state.loop;
+  return to_bytes(record);
+}
+
+std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns) {
+  nlohmann::json json = {
+      {"start_ticks", facts.start_ticks}, {"is_python", facts.is_python},
+      {"why_not", facts.why_not},         {"python", facts.python},
+      {"comm", facts.comm},               {"program", facts.program},
+      {"unit", facts.unit},               {"container", facts.container},
+  };
+  std::string text =
+      json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, kMaxFactsBytes);
+  ls_header header = own_header(kProcessFacts, sizeof(header) + text.size(), time_ns, facts.tgid, 0);
+  std::vector<std::byte> bytes(sizeof(header) + text.size());
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  std::memcpy(bytes.data() + sizeof(header), text.data(), text.size());
+  return bytes;
+}
+
+std::vector<std::byte> encode(const LoopVerdict& verdict) {
+  VerdictRecord record{};
+  record.header = own_header(kLoopVerdict, sizeof(record), verdict.time_ns, 0, 0);
+  record.row = verdict.row;
+  record.generation = verdict.generation;
+  record.is_loop = verdict.is_loop;
+  record.kind = static_cast<uint32_t>(verdict.kind);
+  return to_bytes(record);
+}
+
+std::vector<std::byte> encode(const Lost& lost) {
+  LostRecord record{};
+  record.header = own_header(kLost, sizeof(record), lost.time_ns, 0, 0);
+  record.records = lost.records;
+  return to_bytes(record);
+}
+
+}  // namespace loopsight

@@ -1,0 +1,82 @@
+// What happened, typed: the records of the kernel, and those that user space adds so that a
+// recording holds all that the later stages need (no stage after this one reads /proc or a clock).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "bpf/wire.h"
+
+namespace loopsight {
+
+enum class LoopKind { kUnknown, kAsyncio, kUvloop, kTornado, kTrio, kGevent, kTwisted };
+
+constexpr std::array<const char*, 7> kLoopKindNames = {"unknown", "asyncio", "uvloop", "tornado",
+                                                       "trio",    "gevent",  "twisted"};
+inline const char* name_of(LoopKind kind) { return kLoopKindNames[static_cast<size_t>(kind)]; }
+
+// The causes' public names, in the order of enum ls_cause.
+constexpr std::array<const char*, LS_CAUSES> kCauseNames = {
+    "cpu",  "gc",         "import",     "gil",       "lock",      "sleep", "network", "disk",
+    "pipe", "subprocess", "page_fault", "run_queue", "throttled", "stopped", "other", "unknown"};
+
+struct PollerSeen {
+  ls_poller record;
+};
+struct StallEnded {
+  ls_stall record;
+};
+struct LoopEnded {
+  ls_loop_end record;
+};
+struct ProcessExec {
+  ls_process record;
+};
+struct ProcessFork {
+  ls_process record;
+};
+struct ProcessExit {
+  ls_process record;
+};
+
+// The state of one row of the loop table at `time_ns`.
+struct LoopState {
+  uint64_t time_ns = 0;
+  uint32_t row = 0;
+  ls_loop loop{};
+};
+
+// What /proc said of a process when it was first met. Strings are as the process gave them.
+struct ProcessFacts {
+  uint32_t tgid = 0;
+  uint64_t start_ticks = 0;  // field 22 of /proc/PID/stat: with the tgid, the process's identity
+  bool is_python = false;
+  std::string why_not;  // is_python false: the reason
+  std::string python;   // "3.11.2"
+  std::string comm;
+  std::string program;    // script or module name
+  std::string unit;       // systemd unit, "" without one
+  std::string container;  // container id, "" outside one
+};
+
+// Whether what polls in a row is a loop, and of which kind.
+struct LoopVerdict {
+  uint64_t time_ns = 0;
+  uint32_t row = 0;
+  uint32_t generation = 0;
+  bool is_loop = false;
+  LoopKind kind = LoopKind::kUnknown;
+};
+
+// Records that the kernel could not hand over, since the last such event.
+struct Lost {
+  uint64_t time_ns = 0;
+  uint64_t records = 0;
+};
+
+using Event = std::variant<PollerSeen, StallEnded, LoopEnded, ProcessExec, ProcessFork, ProcessExit,
+                           LoopState, ProcessFacts, LoopVerdict, Lost>;
+
+}  // namespace loopsight

@@ -1,0 +1,58 @@
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "daemon/command_line.h"
+#include "daemon/commands.h"
+
+namespace {
+
+using namespace loopsight;
+
+// Logs go to standard error; under journald with the priority that it reads off a line.
+void set_up_log() {
+  auto logger = spdlog::stderr_logger_st("loopsight");
+  logger->set_pattern(std::getenv("JOURNAL_STREAM") ? "<6>%v" : "loopsight: %l: %v");
+  const char* level = std::getenv("LOOPSIGHT_LOG");
+  logger->set_level(level ? spdlog::level::from_str(level) : spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+int finish(const Result<int>& result) {
+  if (result) return *result;
+  fmt::print(stderr, "loopsight: {}\n", result.error().message);
+  return 1;
+}
+
+int execute(int count, char** values) {
+  std::vector<std::string> arguments(values + (count > 0 ? 1 : 0), values + count);
+  CommandLine line = parse_command_line(std::move(arguments));
+  if (const auto* printed = std::get_if<Printed>(&line)) {
+    fmt::print(printed->is_error ? stderr : stdout, "{}", printed->text);
+    return printed->is_error ? 2 : 0;
+  }
+  set_up_log();
+  if (const auto* config = std::get_if<TraceConfig>(&line)) return finish(trace(*config));
+  if (const auto* config = std::get_if<RunConfig>(&line)) return finish(run(*config));
+  if (const auto* config = std::get_if<CheckConfig>(&line)) return finish(check(*config));
+  return finish(replay(std::get<ReplayConfig>(line)));
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  try {
+    return execute(count, values);
+  } catch (const std::exception& error) {  // out of memory, or a library's
+    std::fprintf(stderr, "loopsight: internal error: %s\n", error.what());
+    return 1;
+  }
+}

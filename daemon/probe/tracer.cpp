@@ -1,0 +1,289 @@
+#include "daemon/probe/tracer.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstring>
+#include <string_view>
+
+#include "daemon/base/fd.h"
+#include "daemon/base/text.h"
+#include "daemon/probe/features.h"
+#include "loopsight.skel.h"
+
+namespace loopsight {
+namespace {
+
+constexpr size_t kTableBytes = sizeof(ls_loop) * LS_MAX_LOOPS;
+constexpr ino_t kInitPidNamespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO in include/linux/proc_ns.h
+
+std::string& libbpf_complaint() {
+  static std::string last;
+  return last;
+}
+
+// Keeps the last warning, for the one line that the user gets; a C callback, so nothing may throw.
+int keep_complaint(libbpf_print_level level, const char* format, va_list args) {
+  if (level != LIBBPF_WARN) return 0;
+  std::array<char, 512> buffer{};
+  vsnprintf(buffer.data(), buffer.size(), format, args);
+  std::string_view text(buffer.data());
+  if (text.find("-- BEGIN PROG LOAD LOG --") == std::string_view::npos && text.size() > 1 &&
+      text.find("failed to load object") == std::string_view::npos &&
+      text.find("failed to load BPF skeleton") == std::string_view::npos)
+    libbpf_complaint() = clean_text(text.substr(0, text.find('\n')), 300);
+  return 0;
+}
+
+
+// The tracepoint family, the fentry family, and what is common to both.
+bool is_fentry_program(std::string_view name) {
+  return name.ends_with("_fn_in") || name.ends_with("_fn_out");
+}
+
+std::string_view call_of(std::string_view name) {
+  for (std::string_view suffix : {"_enter", "_exit", "_fn_in", "_fn_out"})
+    if (name.ends_with(suffix)) return name.substr(0, name.size() - suffix.size());
+  return name;
+}
+
+bool is_epoll_call(std::string_view call) {
+  return call == "epoll_wait" || call == "epoll_pwait" || call == "epoll_pwait2";
+}
+
+bool is_required(std::string_view name) {
+  std::string_view call = call_of(name);
+  return name == "sched_switch" || call == "process" || name.starts_with("process_") ||
+         call == "epoll_wait" || call == "epoll_pwait";
+}
+
+Result<void> check_ground() {
+  if (geteuid() != 0)
+    return failure(
+        "cannot load BPF programs: not root; run it with sudo (see what it needs with "
+        "'loopsight check')");
+  if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
+    return failure(
+        "cannot read /sys/kernel/btf/vmlinux: this kernel has no type information; use one built "
+        "with CONFIG_DEBUG_INFO_BTF, as Debian 12's is");
+  struct stat status{};
+  if (stat("/proc/self/ns/pid", &status) == 0 && status.st_ino != kInitPidNamespace)
+    return failure(
+        "cannot match pids: running inside a PID namespace; start it in the host's (docker run "
+        "--pid=host, hostPID: true)");
+  return {};
+}
+
+}  // namespace
+
+struct Tracer::State {
+  loopsight_bpf* skeleton = nullptr;
+  ring_buffer* ring = nullptr;
+  ls_loop* table = nullptr;
+  Fd statistics;
+  std::vector<ProbeStatus> probes;
+  std::vector<bpf_link*> links;
+  const std::function<void(std::span<const std::byte>)>* on_record = nullptr;
+
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    ring_buffer__free(ring);
+    if (table) munmap(table, kTableBytes);
+    for (bpf_link* link : links) bpf_link__destroy(link);
+    loopsight_bpf__destroy(skeleton);
+  }
+
+  static int handle(void* context, void* data, size_t size) {
+    auto* state = static_cast<State*>(context);
+    (*state->on_record)({static_cast<const std::byte*>(data), size});
+    return 0;
+  }
+};
+
+Tracer::Tracer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Tracer::Tracer(Tracer&&) noexcept = default;
+Tracer& Tracer::operator=(Tracer&&) noexcept = default;
+Tracer::~Tracer() = default;
+
+Result<Tracer> Tracer::open(const TracerOptions& options) {
+  if (auto ground = check_ground(); !ground) return tl::make_unexpected(ground.error());
+  libbpf_set_print(keep_complaint);
+  libbpf_complaint().clear();
+  auto state = std::make_unique<State>();
+  state->skeleton = loopsight_bpf__open();
+  if (!state->skeleton)
+    return failure(fmt::format("cannot open the BPF object: {}", std::strerror(errno)));
+  loopsight_bpf* skeleton = state->skeleton;
+  skeleton->rodata->threshold_ns = options.threshold_ns;
+  skeleton->rodata->listed_only = options.listed_only;
+  skeleton->rodata->has_prev_state = sched_switch_has_prev_state();
+  bpf_map__set_max_entries(skeleton->maps.records, options.ring_bytes);
+
+  bool fentry = options.allow_fentry && can_attach_fentry("__x64_sys_epoll_wait") &&
+                can_attach_fentry("__x64_sys_epoll_pwait");
+  bool pwait2 = fentry && can_attach_fentry("__x64_sys_epoll_pwait2");
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, skeleton->obj) {
+    std::string_view name = bpf_program__name(program);
+    std::string_view call = call_of(name);
+    bool wanted = true;
+    if (is_fentry_program(name))
+      wanted = fentry && (pwait2 || call != "epoll_pwait2");
+    else if (is_epoll_call(call) && name != call)
+      wanted = !fentry;
+    bpf_program__set_autoload(program, wanted);
+  }
+  if (int error = loopsight_bpf__load(skeleton); error != 0)
+    return failure(fmt::format("the kernel refuses the BPF programs: {} ({}); 'loopsight check' says "
+                               "what is missing",
+                               std::strerror(-error), libbpf_complaint()));
+
+  for (uint32_t row = 1; row < LS_MAX_LOOPS; row++)
+    bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_rows), nullptr, &row, BPF_ANY);
+  void* table = mmap(nullptr, kTableBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                     bpf_map__fd(skeleton->maps.loops), 0);
+  if (table == MAP_FAILED)
+    return failure(fmt::format("cannot map the loop table: {}", std::strerror(errno)));
+  state->table = static_cast<ls_loop*>(table);
+  state->ring =
+      ring_buffer__new(bpf_map__fd(skeleton->maps.records), State::handle, state.get(), nullptr);
+  if (!state->ring)
+    return failure(fmt::format("cannot map the ring buffer: {}", std::strerror(errno)));
+  if (options.measure_cost) state->statistics = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+  return Tracer(std::move(state));
+}
+
+Result<void> Tracer::attach() {
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, state_->skeleton->obj) {
+    if (!bpf_program__autoload(program)) continue;
+    std::string name = bpf_program__name(program);
+    libbpf_complaint().clear();
+    bpf_link* link = bpf_program__attach(program);
+    if (link) {
+      state_->links.push_back(link);
+      state_->probes.push_back({.name = name, .attached = true, .why_not = ""});
+      continue;
+    }
+    std::string why = libbpf_complaint().empty() ? std::strerror(errno) : libbpf_complaint();
+    if (is_required(name)) {
+      bool no_tracefs = access("/sys/kernel/tracing/events", R_OK) != 0 &&
+                        access("/sys/kernel/debug/tracing/events", R_OK) != 0;
+      return failure(fmt::format("cannot attach probe {}: {}; {}", name, why,
+                                 no_tracefs ? "mount -t tracefs tracefs /sys/kernel/tracing"
+                                            : "'loopsight check' says what is missing"));
+    }
+    state_->probes.push_back({.name = name, .attached = false, .why_not = why});
+  }
+  return {};
+}
+
+Result<void> Tracer::poll(int timeout_ms,
+                          const std::function<void(std::span<const std::byte>)>& on_record) {
+  state_->on_record = &on_record;
+  int result = ring_buffer__poll(state_->ring, timeout_ms);
+  state_->on_record = nullptr;
+  if (result < 0 && result != -EINTR)
+    return failure(fmt::format("cannot read the ring buffer: {}", std::strerror(-result)));
+  return {};
+}
+
+int Tracer::poll_fd() const { return ring_buffer__epoll_fd(state_->ring); }
+
+Result<void> Tracer::set_process(uint32_t tgid, ls_process_state value) {
+  std::array<uint32_t, 2> entry = {value, 0};
+  if (bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.processes), &tgid, entry.data(),
+                          BPF_ANY) != 0)
+    return failure(fmt::format("cannot watch process {}: the process table is full ({} entries)",
+                               tgid, LS_MAX_PROCESSES));
+  return {};
+}
+
+void Tracer::forget_process(uint32_t tgid) {
+  bpf_map_delete_elem(bpf_map__fd(state_->skeleton->maps.processes), &tgid);
+}
+
+bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop) {
+  if (row == 0 || row >= LS_MAX_LOOPS) return false;
+  ls_loop& loop = state_->table[row];
+  std::atomic_ref<__u32> flags(loop.flags);
+  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return false;
+  flags.fetch_or(is_loop ? LS_LOOP_ACCEPTED : LS_LOOP_REJECTED);
+  return true;
+}
+
+void Tracer::free_row(uint32_t row) {
+  if (row == 0 || row >= LS_MAX_LOOPS) return;
+  ls_loop& loop = state_->table[row];
+  uint32_t generation = loop.generation;
+  std::memset(&loop, 0, sizeof(loop));
+  loop.generation = generation;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.free_rows), nullptr, &row, BPF_ANY);
+}
+
+std::optional<ls_loop> Tracer::read_row(uint32_t row) const {
+  if (row == 0 || row >= LS_MAX_LOOPS) return std::nullopt;
+  ls_loop& live = state_->table[row];
+  ls_loop copy;
+  // A writer holds a row for well under a microsecond, so a few tries suffice.
+  for (int attempt = 0; attempt < 1000; attempt++) {
+    uint32_t before = std::atomic_ref<__u32>(live.sequence).load(std::memory_order_acquire);
+    std::memcpy(&copy, &live, sizeof(copy));
+    std::atomic_thread_fence(std::memory_order_acquire);
+    uint32_t after = std::atomic_ref<__u32>(live.sequence).load(std::memory_order_relaxed);
+    if (before == after && before % 2 == 0) break;
+  }
+  if (!(copy.flags & LS_LOOP_USED)) return std::nullopt;
+  return copy;
+}
+
+std::vector<uint32_t> Tracer::used_rows() const {
+  std::vector<uint32_t> rows;
+  for (uint32_t row = 1; row < LS_MAX_LOOPS; row++)
+    if (std::atomic_ref<__u32>(state_->table[row].flags).load() & LS_LOOP_USED) rows.push_back(row);
+  return rows;
+}
+
+std::vector<uint64_t> Tracer::counters() const {
+  int cpus = libbpf_num_possible_cpus();
+  std::vector<uint64_t> per_cpu(static_cast<size_t>(std::max(cpus, 1)));
+  std::vector<uint64_t> sums(LS_COUNTERS);
+  for (uint32_t counter = 0; counter < LS_COUNTERS; counter++) {
+    if (bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.counters), &counter,
+                            per_cpu.data()) != 0)
+      continue;
+    for (uint64_t value : per_cpu) sums[counter] += value;
+  }
+  return sums;
+}
+
+std::vector<ProbeStatus> Tracer::probes() const { return state_->probes; }
+
+std::vector<ProgramCost> Tracer::costs() const {
+  std::vector<ProgramCost> costs;
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, state_->skeleton->obj) {
+    if (!bpf_program__autoload(program)) continue;
+    bpf_prog_info info{};
+    __u32 size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) != 0) continue;
+    costs.push_back({.name = bpf_program__name(program),
+                     .runs = info.run_cnt,
+                     .run_time_ns = info.run_time_ns});
+  }
+  return costs;
+}
+
+}  // namespace loopsight

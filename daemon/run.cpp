@@ -1,0 +1,57 @@
+// `loopsight run`: the daemon.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "daemon/base/text.h"
+#include "daemon/commands.h"
+#include "daemon/live.h"
+#include "daemon/pipeline.h"
+#include "daemon/sink/http_server.h"
+#include "daemon/sink/metrics.h"
+#include "daemon/sink/publication.h"
+#include "daemon/version.h"
+
+namespace loopsight {
+namespace {
+
+constexpr size_t kRecentStalls = 1000;
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof(name) - 1);
+  return clean_text(name, 255);
+}
+
+}  // namespace
+
+Result<int> run(const RunConfig& config) {
+  auto signals = open_signals();
+  if (!signals) return tl::make_unexpected(signals.error());
+  Publication publication(WallClock::live(), host_name(), kRecentStalls);
+  Metrics metrics(publication, kVersion);
+  // The port first: where it is taken nothing needs to be undone.
+  auto server = HttpServer::listen(config.listen_address, publication, metrics);
+  if (!server) return tl::make_unexpected(server.error());
+  auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
+                              .listed_only = false,
+                              .measure_cost = config.measure_cost});
+  if (!tracer) return tl::make_unexpected(tracer.error());
+  Pipeline pipeline(config.threshold_ns, {&publication});
+  LiveSource source(*tracer, pipeline, nullptr);
+  if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
+  for (const ProbeStatus& probe : tracer->probes())
+    if (!probe.attached) spdlog::warn("probe {} is not attached: {}", probe.name, probe.why_not);
+  if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
+  publication.publish(source.snapshot());
+  spdlog::info("watching, serving http on {} (port {})", config.listen_address, (*server)->port());
+  auto status = run_live(source, *signals, tracer->poll_fd(),
+                         {.duration_ns = std::nullopt,
+                          .child = nullptr,
+                          .pids = {},
+                          .every_second = [&] { publication.publish(source.snapshot()); }});
+  spdlog::info("stopping");
+  return status;
+}
+
+}  // namespace loopsight

@@ -1,0 +1,124 @@
+#include "daemon/sink/json_sink.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "daemon/base/text.h"
+
+namespace loopsight {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
+
+Json causes_json(const CauseTimes& causes) {
+  Json json = Json::object();
+  for (size_t i = 0; i < causes.size(); i++)
+    if (causes[i] > 0) json[kCauseNames[i]] = seconds(causes[i]);
+  return json;
+}
+
+Json frame_json(const Frame& frame) {
+  return {{"function", frame.function}, {"file", frame.file}, {"line", frame.line}};
+}
+
+Json wait_json(const std::optional<WaitReport>& wait) {
+  if (!wait) return nullptr;
+  return {{"syscall", text_or_null(wait->syscall)},
+          {"target", wait->target ? Json(*wait->target) : Json()}};
+}
+
+Json culprit_json(const std::optional<Frame>& culprit) {
+  if (!culprit) return nullptr;
+  return {{"function", culprit->function},
+          {"module", culprit->module},
+          {"file", culprit->file},
+          {"line", culprit->line}};
+}
+
+Result<void> write_line(std::FILE* out, const Json& json) {
+  std::string line = to_line(json);
+  line += '\n';
+  if (std::fwrite(line.data(), 1, line.size(), out) != line.size() || std::fflush(out) != 0)
+    return failure(fmt::format("cannot write the results: {}", std::strerror(errno)));
+  return {};
+}
+
+}  // namespace
+
+std::string to_line(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json stall_json(const StallReport& report, const WallClock& clock, const std::string& host) {
+  const Stall& stall = report.stall;
+  const WorkloadProcess& process = report.process;
+  Json frames = Json::array();
+  for (const Frame& frame : report.frames) frames.push_back(frame_json(frame));
+  return {{"type", "stall"},
+          {"time", format_utc(clock.realtime_ns(stall.start_ns))},
+          {"monotonic_ns", stall.start_ns},
+          {"host", host},
+          {"workload", process.workload},
+          {"worker", process.worker},
+          {"pid", stall.tgid},
+          {"tid", stall.tid},
+          {"comm", process.comm},
+          {"container", text_or_null(process.container)},
+          {"unit", text_or_null(process.unit)},
+          {"python", text_or_null(process.python)},
+          {"loop", name_of(stall.kind)},
+          {"in_progress", stall.in_progress},
+          {"duration_seconds", seconds(stall.duration_ns())},
+          {"cause", kCauseNames[report.cause]},
+          {"blame", report.host_to_blame ? "host" : "code"},
+          {"causes", causes_json(stall.causes)},
+          {"wait", wait_json(report.wait)},
+          {"culprit", culprit_json(report.culprit)},
+          {"leaf", report.frames.empty() ? Json() : frame_json(report.frames.front())},
+          {"frames", std::move(frames)},
+          {"contributors", Json::array()},
+          {"gil_holder", nullptr},
+          {"gc", nullptr},
+          {"delayed", nullptr},
+          {"advice", report.advice}};
+}
+
+Json summary_json(const Summary& summary) {
+  Json loops = Json::array();
+  uint64_t busy = 0;
+  for (uint64_t ns : summary.busy) busy += ns;
+  for (const Summary::LoopLine& loop : summary.loops)
+    loops.push_back({{"workload", loop.workload},
+                     {"worker", loop.worker},
+                     {"loop", loop.kind},
+                     {"pid", loop.pid},
+                     {"tid", loop.tid},
+                     {"iterations", loop.iterations},
+                     {"stalls", loop.stalls},
+                     {"busy_seconds", seconds(loop.busy_ns)},
+                     {"idle_seconds", seconds(loop.idle_ns)}});
+  return {{"type", "summary"},
+          {"iterations", summary.iterations},
+          {"stalls", summary.stalls},
+          {"lost", summary.lost},
+          {"busy_seconds", seconds(busy)},
+          {"idle_seconds", seconds(summary.idle_ns)},
+          {"causes", causes_json(summary.busy)},
+          {"loops", std::move(loops)}};
+}
+
+Result<void> JsonSink::on_stall(const StallReport& report) {
+  return write_line(out_, stall_json(report, clock_, host_));
+}
+
+Result<void> JsonSink::on_summary(const Summary& summary) {
+  return write_line(out_, summary_json(summary));
+}
+
+}  // namespace loopsight

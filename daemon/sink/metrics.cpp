@@ -1,0 +1,221 @@
+#include "daemon/sink/metrics.h"
+
+#include <dirent.h>
+#include <prometheus/text_serializer.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <utility>
+
+namespace loopsight {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
+// Upper bounds in seconds of the buckets that ls_bucket (bpf/clock.bpf.h) counts into.
+constexpr std::array<double, LS_MAX_BUCKETS - 1> kBounds = {
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+constexpr uint32_t kOtherWorker = 0xFFFFFFFF;
+
+double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+std::string worker_label(uint32_t worker) {
+  return worker == kOtherWorker ? "other" : std::to_string(worker);
+}
+
+ClientMetric labelled(const Labels& labels) {
+  ClientMetric metric;
+  for (const auto& [name, value] : labels) metric.label.push_back({name, value});
+  return metric;
+}
+
+class Families {
+ public:
+  void counter(const char* name, const char* help, const Labels& labels, double value) {
+    ClientMetric metric = labelled(labels);
+    metric.counter.value = value;
+    add(name, help, MetricType::Counter, std::move(metric));
+  }
+  void gauge(const char* name, const char* help, const Labels& labels, double value) {
+    ClientMetric metric = labelled(labels);
+    metric.gauge.value = value;
+    add(name, help, MetricType::Gauge, std::move(metric));
+  }
+  void histogram(const char* name, const char* help, const Labels& labels,
+                 const std::array<uint64_t, LS_MAX_BUCKETS>& buckets, double sum) {
+    ClientMetric metric = labelled(labels);
+    uint64_t cumulated = 0;
+    for (size_t i = 0; i < buckets.size(); i++) {
+      cumulated += buckets[i];
+      double bound = i < kBounds.size() ? kBounds[i] : std::numeric_limits<double>::infinity();
+      metric.histogram.bucket.push_back({.cumulative_count = cumulated, .upper_bound = bound});
+    }
+    metric.histogram.sample_count = cumulated;
+    metric.histogram.sample_sum = sum;
+    add(name, help, MetricType::Histogram, std::move(metric));
+  }
+  std::vector<MetricFamily> take() { return std::move(families_); }
+
+ private:
+  void add(const char* name, const char* help, MetricType type, ClientMetric metric) {
+    for (MetricFamily& family : families_)
+      if (family.name == name) {
+        family.metric.push_back(std::move(metric));
+        return;
+      }
+    families_.push_back({.name = name, .help = help, .type = type, .metric = {std::move(metric)}});
+  }
+  std::vector<MetricFamily> families_;
+};
+
+void add_worker(Families& families, const std::string& workload, uint32_t number,
+                const WorkerTotals& worker) {
+  Labels labels = {{"workload", workload}, {"worker", worker_label(number)}};
+  uint64_t busy = 0;
+  for (uint64_t ns : worker.busy) busy += ns;
+  families.histogram("loopsight_loop_iteration_seconds",
+                     "Length of the busy phases of event-loop iterations.", labels, worker.buckets,
+                     seconds(busy));
+  for (size_t cause = 0; cause < LS_CAUSES; cause++) {
+    Labels with_cause = labels;
+    with_cause.emplace_back("cause", kCauseNames[cause]);
+    families.counter("loopsight_loop_busy_seconds_total",
+                     "Time that event loops spent outside their poll call, by cause.", with_cause,
+                     seconds(worker.busy[cause]));
+  }
+  families.counter("loopsight_loop_idle_seconds_total",
+                   "Time that event loops spent inside their poll call.", labels,
+                   seconds(worker.idle_ns));
+  uint64_t stalled = 0;
+  for (const auto& [loop, ns] : worker.stalled_ns) stalled = std::max(stalled, ns);
+  families.gauge("loopsight_loop_stalled_seconds",
+                 "Age of the running iteration where it is over the threshold, else 0.", labels,
+                 seconds(stalled));
+}
+
+void add_workload(Families& families, const std::string& name, const WorkloadTotals& workload) {
+  for (const auto& [kind, count] : workload.loops)
+    families.gauge("loopsight_loops", "Event loops that are watched.",
+                   {{"workload", name}, {"loop", kind.first}, {"python", kind.second}}, count);
+  for (const auto& [number, worker] : workload.workers) add_worker(families, name, number, worker);
+  for (size_t cause = 0; cause < LS_CAUSES; cause++)
+    families.counter("loopsight_stalls_total", "Busy phases over the threshold, by their cause.",
+                     {{"workload", name}, {"cause", kCauseNames[cause]}},
+                     static_cast<double>(workload.stalls[cause]));
+  for (const auto& [key, ns] : workload.stall_ns)
+    families.counter(
+        "loopsight_stall_seconds_total", "Length of the busy phases over the threshold.",
+        {{"workload", name}, {"cause", kCauseNames[key.first]}, {"culprit", key.second}},
+        seconds(ns));
+}
+
+void add_self(Families& families, const Snapshot& snapshot) {
+  for (const auto& [probe, attached] : snapshot.probes)
+    families.gauge("loopsight_probe_attached", "1 where the probe is attached.", {{"probe", probe}},
+                   attached ? 1 : 0);
+  for (const ProgramCostMetric& program : snapshot.programs) {
+    families.counter("loopsight_bpf_runs_total", "Runs of our BPF programs.",
+                     {{"program", program.program}}, static_cast<double>(program.runs));
+    families.counter("loopsight_bpf_run_seconds_total", "Time spent in our BPF programs.",
+                     {{"program", program.program}}, seconds(program.run_time_ns));
+  }
+  for (const auto& [reason, count] : snapshot.lost)
+    families.counter("loopsight_events_lost_total", "Kernel records and state that did not fit.",
+                     {{"reason", reason}}, static_cast<double>(count));
+  for (const auto& [reason, count] : snapshot.discarded)
+    families.counter("loopsight_discarded_total", "What was left out on purpose, by reason.",
+                     {{"reason", reason}}, static_cast<double>(count));
+}
+
+size_t count_open_fds() {
+  size_t count = 0;
+  DIR* directory = opendir("/proc/self/fd");
+  while (directory && readdir(directory)) count++;
+  if (directory) closedir(directory);
+  return count > 3 ? count - 3 : 0;  // ".", ".." and the directory itself
+}
+
+// The standard metrics of a process, as every exporter has them.
+void add_process(Families& families) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  auto time = [](const timeval& value) {
+    return static_cast<double>(value.tv_sec) + static_cast<double>(value.tv_usec) / 1e6;
+  };
+  families.counter("process_cpu_seconds_total", "User and system CPU time spent.", {},
+                   time(usage.ru_utime) + time(usage.ru_stime));
+  uint64_t virtual_pages = 0;
+  uint64_t resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> virtual_pages >> resident_pages;
+  auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+  families.gauge("process_virtual_memory_bytes", "Virtual memory size.", {},
+                 static_cast<double>(virtual_pages) * page);
+  families.gauge("process_resident_memory_bytes", "Resident memory size.", {},
+                 static_cast<double>(resident_pages) * page);
+  families.gauge("process_open_fds", "Open file descriptors.", {},
+                 static_cast<double>(count_open_fds()));
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  families.gauge("process_max_fds", "Most file descriptors that may be open.", {},
+                 static_cast<double>(limit.rlim_cur));
+  static const double start = [] {
+    std::ifstream stat("/proc/self/stat");
+    std::string field;
+    double ticks = 0;
+    for (int i = 1; i <= 22 && stat >> field; i++)
+      if (i == 22) ticks = std::stod(field);
+    timespec boot{};
+    timespec wall{};
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    auto to_seconds = [](const timespec& value) {
+      return static_cast<double>(value.tv_sec) + static_cast<double>(value.tv_nsec) / 1e9;
+    };
+    return to_seconds(wall) - to_seconds(boot) +
+           ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+  }();
+  families.gauge("process_start_time_seconds", "Start time since the Unix epoch.", {}, start);
+}
+
+}  // namespace
+
+Metrics::Metrics(const Publication& publication, std::string version)
+    : publication_(publication), version_(std::move(version)) {
+  utsname kernel{};
+  if (uname(&kernel) == 0) kernel_ = kernel.release;
+}
+
+std::vector<MetricFamily> Metrics::Collect() const {
+  auto begin = std::chrono::steady_clock::now();
+  auto snapshot = publication_.snapshot();
+  Families families;
+  families.gauge("loopsight_build_info", "Version of loopsight and of the kernel.",
+                 {{"version", version_}, {"kernel", kernel_}}, 1);
+  for (const auto& [name, workload] : snapshot->totals.workloads())
+    add_workload(families, name, workload);
+  add_self(families, *snapshot);
+  add_process(families);
+  std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+  families.gauge("loopsight_scrape_duration_seconds", "Time taken to gather these metrics.", {},
+                 taken.count());
+  return families.take();
+}
+
+std::string metrics_page(const prometheus::Collectable& collectable) {
+  prometheus::TextSerializer serializer;
+  std::ostringstream page;
+  serializer.Serialize(page, collectable.Collect());
+  return page.str();
+}
+
+}  // namespace loopsight

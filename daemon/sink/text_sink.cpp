@@ -1,0 +1,104 @@
+#include "daemon/sink/text_sink.h"
+
+#include <fmt/color.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "daemon/base/text.h"
+
+namespace loopsight {
+namespace {
+
+std::string paint(bool color, fmt::text_style style, const std::string& text) {
+  return color ? fmt::format(style, "{}", text) : text;
+}
+
+// "sleep 98 %, cpu 2 %": the causes with at least a hundredth of the whole, the largest first.
+std::string shares(const CauseTimes& causes) {
+  uint64_t total = 0;
+  for (uint64_t ns : causes) total += ns;
+  std::vector<size_t> order;
+  for (size_t i = 0; i < causes.size(); i++)
+    if (total > 0 && causes[i] * 100 >= total) order.push_back(i);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return causes[a] > causes[b]; });
+  std::string text;
+  for (size_t i : order)
+    text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", kCauseNames[i],
+                        static_cast<double>(causes[i]) * 100 / static_cast<double>(total));
+  return text;
+}
+
+std::string wait_line(const WaitReport& wait) {
+  std::string text = fmt::format("waited {}", format_duration(wait.duration_ns));
+  if (wait.cause == LS_CAUSE_RUN_QUEUE) return text + " for a CPU";
+  if (wait.cause == LS_CAUSE_THROTTLED) return text + " for the CPU quota of its cgroup";
+  if (wait.cause == LS_CAUSE_PAGE_FAULT) return text + " for memory to be read from disk";
+  if (wait.cause == LS_CAUSE_STOPPED) return text + ", stopped";
+  if (!wait.syscall.empty()) text += " in " + wait.syscall;
+  if (wait.target) text += " on " + *wait.target;
+  return text;
+}
+
+Result<void> write(std::FILE* out, const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), out) != text.size() || std::fflush(out) != 0)
+    return failure(fmt::format("cannot write the results: {}", std::strerror(errno)));
+  return {};
+}
+
+}  // namespace
+
+Result<void> TextSink::on_stall(const StallReport& report) {
+  const Stall& stall = report.stall;
+  std::string time = format_utc(clock_.realtime_ns(stall.start_ns)).substr(11, 12);
+  std::string duration = format_duration(stall.duration_ns());
+  const char* verb = stall.in_progress ? "is stalled for" : "stalled for";
+  auto style = report.host_to_blame ? fmt::fg(fmt::terminal_color::yellow)
+                                    : fmt::fg(fmt::terminal_color::red) | fmt::emphasis::bold;
+  std::string text = fmt::format("{}  {}[{}] {} {}: {}", time, report.process.workload,
+                                 report.process.worker, verb, paint(options_.color, style, duration),
+                                 shares(stall.causes));
+  if (stall.killed_by != 0) text += fmt::format(", until signal {} ended it", stall.killed_by);
+  text += '\n';
+  if (!options_.quiet) {
+    std::string what = report.wait && report.wait->duration_ns * 10 >= stall.duration_ns()
+                           ? wait_line(*report.wait)
+                           : std::string("no single long wait");
+    text += fmt::format("              pid {} {} {}: {}\n", stall.tgid,
+                        report.process.python.empty() ? "" : "python " + report.process.python,
+                        name_of(stall.kind), what);
+    text += fmt::format("              {}\n",
+                        paint(options_.color, fmt::emphasis::faint, report.advice));
+  }
+  return write(out_, text);
+}
+
+Result<void> TextSink::on_summary(const Summary& summary) {
+  if (options_.quiet) return {};
+  uint64_t busy = 0;
+  for (uint64_t ns : summary.busy) busy += ns;
+  std::string text = fmt::format(
+      "\n{} {} in {} iterations of {} {} over {}; busy {}, idle {}\n", summary.stalls,
+      summary.stalls == 1 ? "stall" : "stalls", summary.iterations, summary.loops.size(),
+      summary.loops.size() == 1 ? "loop" : "loops", format_duration(summary.watched_ns),
+      format_duration(busy), format_duration(summary.idle_ns));
+  if (busy > 0) text += fmt::format("busy time: {}\n", shares(summary.busy));
+  for (const Summary::LoopLine& loop : summary.loops) {
+    uint64_t seen = loop.busy_ns + loop.idle_ns;
+    text += fmt::format(
+        "  {}[{}] pid {} {}: {} iterations, {} {}, {:.1f} % busy\n", loop.workload, loop.worker,
+        loop.pid, loop.kind, loop.iterations, loop.stalls, loop.stalls == 1 ? "stall" : "stalls",
+        seen == 0 ? 0.0 : static_cast<double>(loop.busy_ns) * 100 / static_cast<double>(seen));
+  }
+  if (summary.lost > 0)
+    text += fmt::format("{} records were lost: the counts are right, those stalls have no line\n",
+                        summary.lost);
+  return write(out_, text);
+}
+
+}  // namespace loopsight

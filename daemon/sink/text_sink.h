@@ -1,0 +1,30 @@
+// Text for a person at a terminal: a stall in at most three lines, a summary at the end.
+#pragma once
+
+#include <cstdio>
+
+#include "daemon/sink/sink.h"
+
+namespace loopsight {
+
+struct TextOptions {
+  bool color = false;
+  bool quiet = false;  // one line a stall, no summary
+};
+
+class TextSink : public Sink {
+ public:
+  // `out` is not owned.
+  TextSink(std::FILE* out, WallClock clock, TextOptions options)
+      : out_(out), clock_(clock), options_(options) {}
+
+  Result<void> on_stall(const StallReport& report) override;
+  Result<void> on_summary(const Summary& summary) override;
+
+ private:
+  std::FILE* out_;
+  WallClock clock_;
+  TextOptions options_;
+};
+
+}  // namespace loopsight

@@ -1,0 +1,128 @@
+// `loopsight trace` and `loopsight record`: a trace in the foreground.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "daemon/attribute/process_reader.h"
+#include "daemon/base/text.h"
+#include "daemon/commands.h"
+#include "daemon/live.h"
+#include "daemon/pipeline.h"
+#include "daemon/sink/json_sink.h"
+#include "daemon/sink/text_sink.h"
+
+namespace loopsight {
+namespace {
+
+struct FileCloser {
+  void operator()(std::FILE* file) const {
+    if (file != stdout) std::fclose(file);
+  }
+};
+using File = std::unique_ptr<std::FILE, FileCloser>;
+
+Result<File> open_output(const std::string& path) {
+  if (path.empty()) return File(stdout);
+  File file(std::fopen(path.c_str(), "we"));
+  if (!file)
+    return failure(fmt::format("cannot write {}: {}; give another path to --output",
+                               clean_text(path, 200), std::strerror(errno)));
+  return file;
+}
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof(name) - 1);
+  return clean_text(name, 255);
+}
+
+Result<void> check_pids(const std::vector<uint32_t>& pids) {
+  ProcessReader reader;
+  for (uint32_t pid : pids) {
+    ProcessFacts facts = reader.read(pid);
+    if (facts.start_ticks == 0)
+      return failure(fmt::format("cannot trace pid {}: no such process; 'loopsight check' lists the "
+                                 "Python processes of this host",
+                                 pid));
+    if (!facts.is_python)
+      return failure(fmt::format("cannot trace pid {} ({}): {}; 'loopsight check' lists the Python "
+                                 "processes of this host",
+                                 pid, clean_text(facts.comm, 16), facts.why_not));
+  }
+  return {};
+}
+
+std::unique_ptr<Sink> make_sink(const TraceConfig& config, std::FILE* out) {
+  WallClock clock = WallClock::live();
+  if (config.format == Format::kJson) return std::make_unique<JsonSink>(out, clock, host_name());
+  bool color = config.output.empty() && isatty(STDOUT_FILENO) == 1 && !std::getenv("NO_COLOR");
+  return std::make_unique<TextSink>(out, clock,
+                                    TextOptions{.color = color, .quiet = config.quiet});
+}
+
+}  // namespace
+
+Result<int> trace(const TraceConfig& config) {
+  if (auto pids = check_pids(config.selection.pids); !pids)
+    return tl::make_unexpected(pids.error());
+  std::optional<Child> child;
+  if (!config.selection.command.empty()) {
+    auto forked = Child::fork(config.selection.command);
+    if (!forked) return tl::make_unexpected(forked.error());
+    child = std::move(*forked);
+  }
+  auto signals = open_signals();
+  if (!signals) return tl::make_unexpected(signals.error());
+  auto output = open_output(config.output);
+  if (!output) return tl::make_unexpected(output.error());
+  std::optional<RecordingWriter> recorder;
+  if (!config.recording.empty()) {
+    auto created = RecordingWriter::create(config.recording,
+                                           {.wall_offset_ns = WallClock::current_offset_ns(),
+                                            .threshold_ns = config.threshold_ns,
+                                            .host = host_name()});
+    if (!created) return tl::make_unexpected(created.error());
+    recorder = std::move(*created);
+  }
+  auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
+                              .listed_only = !config.selection.all});
+  if (!tracer) return tl::make_unexpected(tracer.error());
+
+  auto sink = make_sink(config, output->get());
+  Pipeline pipeline(config.threshold_ns, {sink.get()});
+  LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr);
+  if (child)
+    (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
+  if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
+  if (config.selection.all)
+    if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
+  for (uint32_t pid : config.selection.pids)
+    if (auto watched = source.watch(pid); !watched) return tl::make_unexpected(watched.error());
+  if (child)
+    if (auto started = child->start(); !started) return tl::make_unexpected(started.error());
+
+  uint64_t start = monotonic_now_ns();
+  auto status = run_live(source, *signals, tracer->poll_fd(),
+                         {.duration_ns = config.duration_ns,
+                          .child = child ? &*child : nullptr,
+                          .pids = config.selection.pids,
+                          .every_second = {}});
+  if (!status) {
+    if (child) child->signal(SIGTERM);  // ours, so it does not outlive a trace that failed
+    return status;
+  }
+  if (auto finished = pipeline.finish(monotonic_now_ns() - start); !finished)
+    return tl::make_unexpected(finished.error());
+  if (recorder)
+    if (auto closed = recorder->close(); !closed) return tl::make_unexpected(closed.error());
+  return status;
+}
+
+}  // namespace loopsight
