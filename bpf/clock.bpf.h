@@ -4,13 +4,16 @@
 //
 // Which poll call is the loop's own: for epoll the one on the descriptor that the row was made for
 // (a new epoll instance under the same number marks the row stale); for select and poll, which
-// have no object to go by, the one made at the same user stack pointer, since the loop's call
-// stands at a fixed depth and one from inside a callback stands deeper.
+// have no object to go by, the one made at about the same user stack pointer, since the loop's call
+// stands at a fixed depth and one from inside a callback stands deeper by at least a frame of the
+// interpreter's evaluation loop. "About", because glibc's poll uses 40 bytes more once the process
+// has a second thread.
 #ifndef LOOPSIGHT_BPF_CLOCK_H
 #define LOOPSIGHT_BPF_CLOCK_H
 
 #include "split.bpf.h"
 
+#define LS_STACK_SLACK 128
 #define LS_MAX_ASKS 16  // poller records for select and poll calls of one thread
 
 extern const volatile __u32 listed_only;
@@ -53,7 +56,8 @@ static __always_inline __u64 ls_instance(struct task_struct *task, const struct 
 
 static __always_inline bool ls_is_own_poll(const struct ls_loop *loop, const struct ls_poll *poll) {
   if (loop->epoll_fd != poll->epoll_fd || loop->flags & LS_LOOP_STALE) return false;
-  return poll->epoll_fd >= 0 || loop->instance == poll->stack_pointer;
+  return poll->epoll_fd >= 0 ||
+         loop->instance - poll->stack_pointer + LS_STACK_SLACK <= 2 * LS_STACK_SLACK;
 }
 
 // 1 while the row's epoll descriptor still leads to the row's instance.
@@ -156,13 +160,22 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
 
 // Another loop starts to poll on the thread while `loop` is in its busy phase. From a deeper stack
 // it may be a loop run inside a callback: then `loop` is still busy, and waits. From the same
-// depth or above, `loop` was left (its run_until_complete came back).
+// depth or above, `loop` was left (its run_until_complete came back). The depth says nothing of
+// libuv's loops, whose poll call stands below 12 KB of its own that callbacks need not have.
 static __always_inline void ls_step_aside(struct ls_loop *loop, const struct ls_poll *poll) {
   if (loop->phase != LS_PHASE_BUSY) return;
-  if (poll->stack_pointer < loop->stack_pointer)
+  if (loop->flags & LS_LOOP_NATIVE || poll->stack_pointer < loop->stack_pointer)
     loop->phase = LS_PHASE_NESTED;
   else
     ls_drop_phase(loop);
+}
+
+static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {
+  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_loop *other;
+  if (!thread) return 0;
+  other = ls_row(thread->rows[thread->rows[0] == row ? 1 : 0]);
+  return other && ls_in_busy_phase(other);
 }
 
 static __always_inline void ls_send_poller(struct ls_loop *loop, __u32 row,
@@ -178,6 +191,8 @@ static __always_inline void ls_send_poller(struct ls_loop *loop, __u32 row,
   record->epoll_fd = loop->epoll_fd;
   record->poll_syscall = loop->poll_syscall;
   record->process_known = process_known;
+  record->nested = ls_is_nested(task, row);
+  record->pad = 0;
   if (bpf_probe_read_user(record->stack, sizeof(record->stack), (void *)poll->stack_pointer))
     __builtin_memset(record->stack, 0, sizeof(record->stack));
   __builtin_memset(record->polled, 0, sizeof(record->polled));

@@ -82,6 +82,7 @@ enum ls_loop_flag {
   LS_LOOP_ACCEPTED = 4,   // user space: this is an event loop
   LS_LOOP_REJECTED = 8,   // user space: this is something else that polls
   LS_LOOP_STALE = 16,     // its descriptor number was given to a new epoll instance
+  LS_LOOP_NATIVE = 64,    // user space: native code polls (uvloop), from any stack depth
   LS_LOOP_RELEASED = 32,  // the kernel is done with the row; user space may free it
 };
 
@@ -148,7 +149,9 @@ struct ls_poller {
   __s32 epoll_fd;
   __u32 poll_syscall;
   __u32 process_known;  // 1: user space has already said that this is CPython
+  __u32 nested;                   // 1: inside the busy phase of another row of the thread
   __u32 polled_count;             // select: nfds; poll: entries in `polled`; epoll: 0
+  __u32 pad;
   __u64 polled[LS_POLLED_WORDS];  // select: the read set; poll: an array of struct pollfd
   __u64 stack[LS_STACK_WORDS];    // from the stack pointer upwards; 0 where unreadable
 };

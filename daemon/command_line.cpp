@@ -118,7 +118,10 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   replay->add_flag("-q,--quiet", replay_config.quiet, "text: one line a stall, no summary");
 
   std::string name = arguments.empty() ? "" : arguments[0];
-  if (app.get_subcommand_no_throw(name) == nullptr) name.clear();
+  auto commands = app.get_subcommands({});
+  if (std::none_of(commands.begin(), commands.end(),
+                   [&](const CLI::App* one) { return one->get_name() == name; }))
+    name.clear();
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
     app.parse(arguments);

@@ -100,6 +100,8 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   auto state = facts.is_python ? LS_PROCESS_PYTHON : LS_PROCESS_OTHER;
   if (auto set = tracer_.set_process(facts.tgid, state); !set)
     spdlog::warn("{}", set.error().message);
+  if (!facts.is_python && !facts.python.empty())
+    spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
   if (!facts.is_python) return {};
   return add(encode(facts, now_ns));
 }
@@ -188,7 +190,7 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
   if (!judgement.is_loop) rejected_++;
   spdlog::debug("pid {} tid {}: {} ({})", tgid, record.header.tid,
                 judgement.is_loop ? name_of(judgement.kind) : "no loop", judgement.reason);
-  tracer_.set_verdict(record.row, record.generation, judgement.is_loop);
+  tracer_.set_verdict(record.row, record.generation, judgement.is_loop, judgement.is_native);
   return add(encode(LoopVerdict{.time_ns = record.header.time_ns,
                                 .row = record.row,
                                 .generation = record.generation,

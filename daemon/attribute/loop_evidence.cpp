@@ -125,8 +125,8 @@ bool has_wakeup_channel(const ls_poller& record, const std::string& proc_root) {
       if (!pairs) pairs = socket_pairs(pid, proc_root);
       if (pairs->contains(*socket)) return true;
     }
-    // Only epoll: subprocess.communicate polls pipes too, but by poll or select.
-    if (auto pipe = inode_of(target, "pipe:["); pipe && record.epoll_fd >= 0)
+    // A client that waits for a pipe inside a callback, or subprocess.communicate, is no loop.
+    if (auto pipe = inode_of(target, "pipe:["); pipe && record.epoll_fd >= 0 && !record.nested)
       if (holds_pipe_twice(pid, *pipe, proc_root)) return true;
   }
   return false;
@@ -142,9 +142,9 @@ Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root) {
   std::string_view name = base_name(*caller);
   if (caller->find("/uvloop/") != std::string::npos ||
       (name.starts_with("libuv.so") && maps_file(mappings, "/uvloop/")))
-    return {.is_loop = true, .kind = LoopKind::kUvloop, .reason = "polled by uvloop"};
+    return {.is_loop = true, .is_native = true, .kind = LoopKind::kUvloop, .reason = "polled by uvloop"};
   if (caller->find("/gevent/") != std::string::npos || name.starts_with("libev.so"))
-    return {.is_loop = true, .kind = LoopKind::kGevent, .reason = "polled by gevent"};
+    return {.is_loop = true, .is_native = true, .kind = LoopKind::kGevent, .reason = "polled by gevent"};
 
   bool python_polls = name.starts_with("python") || name.starts_with("libpython") ||
                       name.starts_with("select.") || name == "select.so" ||

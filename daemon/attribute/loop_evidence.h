@@ -23,6 +23,7 @@ namespace loopsight {
 
 struct Judgement {
   bool is_loop = false;
+  bool is_native = false;  // native code makes the poll call
   LoopKind kind = LoopKind::kUnknown;
   std::string reason;
 };

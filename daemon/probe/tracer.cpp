@@ -214,11 +214,13 @@ void Tracer::forget_process(uint32_t tgid) {
   bpf_map_delete_elem(bpf_map__fd(state_->skeleton->maps.processes), &tgid);
 }
 
-bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop) {
+bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop,
+                         bool is_native) {
   if (row == 0 || row >= LS_MAX_LOOPS) return false;
   ls_loop& loop = state_->table[row];
   std::atomic_ref<__u32> flags(loop.flags);
   if (std::atomic_ref<__u32>(loop.generation).load() != generation) return false;
+  if (is_native) flags.fetch_or(LS_LOOP_NATIVE);
   flags.fetch_or(is_loop ? LS_LOOP_ACCEPTED : LS_LOOP_REJECTED);
   return true;
 }

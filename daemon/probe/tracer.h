@@ -55,8 +55,9 @@ class Tracer {
   // Says what a process is; it will be asked again after its next exec.
   Result<void> set_process(uint32_t tgid, ls_process_state state);
   void forget_process(uint32_t tgid);
-  // Says whether what polls in a row is a loop. False where the row has another owner by now.
-  bool set_verdict(uint32_t row, uint32_t generation, bool is_loop);
+  // Says whether what polls in a row is a loop, and whether native code makes its poll calls. False
+  // where the row has another owner by now.
+  bool set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native);
   // Gives a row back that the kernel has released.
   void free_row(uint32_t row);
 

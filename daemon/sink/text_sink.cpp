@@ -82,6 +82,8 @@ Result<void> TextSink::on_summary(const Summary& summary) {
   if (options_.quiet) return {};
   uint64_t busy = 0;
   for (uint64_t ns : summary.busy) busy += ns;
+  if (summary.loops.empty())
+    return write(out_, "\nno event loop was seen: no CPython program polled in a loop meanwhile\n");
   std::string text = fmt::format(
       "\n{} {} in {} iterations of {} {} over {}; busy {}, idle {}\n", summary.stalls,
       summary.stalls == 1 ? "stall" : "stalls", summary.iterations, summary.loops.size(),

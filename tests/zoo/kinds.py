@@ -1,0 +1,579 @@
+"""Every way of blocking an event loop that the tests know, each with the causes it may have.
+
+A kind is a function that blocks the calling thread for about SECONDS. It runs inside a callback of
+a loop. What it needs beforehand (files, peers, children) it prepares in a generator's first step,
+outside the measured part:
+
+    @kind("sleep")
+    def time_sleep():
+        yield                 # everything above ran before the measured part
+        time.sleep(SECONDS)
+
+Needs nothing outside the standard library and runs on CPython 3.8 and newer.
+"""
+import concurrent.futures
+import contextlib
+import ctypes
+import fcntl
+import gc
+import hashlib
+import http.server
+import json
+import mmap
+import multiprocessing
+import os
+import queue
+import select
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+SECONDS = 0.12
+KINDS = {}
+
+
+def kind(*causes, needs=lambda: None):
+    """Registers a kind; `needs` gives the reason why it cannot run here, or None."""
+
+    def register(function):
+        KINDS[function.__name__] = (function, causes, needs)
+        return function
+
+    return register
+
+
+def later(function, seconds=SECONDS):
+    timer = threading.Timer(seconds, function)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def scratch_file(size):
+    file = tempfile.NamedTemporaryFile(dir=os.environ.get("ZOO_SCRATCH") or None)
+    block = os.urandom(1 << 20)
+    for _ in range(size >> 20):
+        file.write(block)
+    file.flush()
+    os.fsync(file.fileno())
+    return file
+
+
+def child_that(code):
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+# --- sleeping ------------------------------------------------------------------------------------
+@kind("sleep")
+def time_sleep():
+    yield
+    time.sleep(SECONDS)
+
+
+@kind("sleep")
+def select_on_nothing():
+    yield
+    select.select([], [], [], SECONDS)
+
+
+@kind("sleep")
+def poll_on_nothing():
+    poller = select.poll()
+    yield
+    poller.poll(SECONDS * 1000)
+
+
+@kind("sleep")
+def libc_usleep():
+    libc = ctypes.CDLL(None)
+    yield
+    libc.usleep(int(SECONDS * 1e6))
+
+
+@kind("sleep")
+def sqlite_locked():
+    path = tempfile.mktemp(suffix=".db")
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("create table t (x)")
+    holder.execute("begin exclusive")
+    other = sqlite3.connect(path, timeout=SECONDS, check_same_thread=False)
+    yield
+    with contextlib.suppress(sqlite3.OperationalError):
+        other.execute("insert into t values (1)")
+    yield
+    holder.close()
+    other.close()
+    os.unlink(path)
+
+
+@kind("sleep")
+def many_short_sleeps():
+    yield
+    for _ in range(24):
+        time.sleep(SECONDS / 24)
+
+
+# --- computing -----------------------------------------------------------------------------------
+@kind("cpu")
+def python_loop():
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        pass
+
+
+@kind("cpu")
+def native_code():
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 20000)
+
+
+@kind("cpu")
+def json_on_large_data():
+    data = [{"key%d" % i: [i, str(i), {"deep": i}]} for i in range(4000)]
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        json.loads(json.dumps(data))
+
+
+@kind("cpu", "gc")
+def garbage_collection():
+    heap = [[i] for i in range(400000)]
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        gc.collect()
+    yield
+    del heap
+
+
+# --- the network ---------------------------------------------------------------------------------
+@kind("network")
+def tcp_receive():
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    peer, _ = server.accept()
+    yield
+    later(lambda: peer.sendall(b"x"))
+    client.recv(1)
+    yield
+    for one in (server, client, peer):
+        one.close()
+
+
+@kind("network")
+def tcp_receive_with_timeout():
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    client.settimeout(SECONDS)
+    yield
+    with contextlib.suppress(OSError):
+        client.recv(1)
+    yield
+    client.close()
+    server.close()
+
+
+@kind("network")
+def tcp_send_to_slow_reader():
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    peer, _ = server.accept()
+    data = b"x" * (16 << 20)  # more than the buffers of both ends hold
+    yield
+
+    def drain():
+        with contextlib.suppress(OSError):
+            while peer.recv(1 << 20):
+                pass
+
+    later(drain)
+    client.sendall(data)
+    yield
+    for one in (client, peer, server):
+        one.close()
+
+
+@kind("network")
+def tcp_accept():
+    server = socket.create_server(("127.0.0.1", 0))
+    yield
+    later(lambda: socket.create_connection(server.getsockname()).close())
+    server.accept()[0].close()
+    yield
+    server.close()
+
+
+@kind("network")
+def tcp_connect_to_full_backlog():
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(0)
+    waiting = []
+    for _ in range(4):
+        one = socket.socket()
+        one.setblocking(False)
+        with contextlib.suppress(OSError):
+            one.connect(server.getsockname())
+        waiting.append(one)
+    yield
+    with contextlib.suppress(OSError):
+        socket.create_connection(server.getsockname(), timeout=SECONDS)
+    yield
+    for one in [server, *waiting]:
+        one.close()
+
+
+@kind("network")
+def udp_receive():
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind(("127.0.0.1", 0))
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    yield
+    later(lambda: sender.sendto(b"x", receiver.getsockname()))
+    receiver.recvfrom(1)
+    yield
+    receiver.close()
+    sender.close()
+
+
+@kind("network")
+def ipv6_receive():
+    server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    client = socket.create_connection(server.getsockname()[:2])
+    peer, _ = server.accept()
+    yield
+    later(lambda: peer.sendall(b"x"))
+    client.recv(1)
+    yield
+    for one in (server, client, peer):
+        one.close()
+
+
+def has_no_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        return "no IPv6 loopback: %s" % error
+    return None
+
+
+KINDS["ipv6_receive"] = (ipv6_receive, ("network",), has_no_ipv6)
+
+
+@kind("network")
+def unix_socket_receive():
+    near, far = socket.socketpair()
+    yield
+    later(lambda: far.send(b"x"))
+    near.recv(1)
+    yield
+    near.close()
+    far.close()
+
+
+@kind("network")
+def http_request():
+    # The slow server is a process of its own, so that this one's interpreter lock stays out of it.
+    server = child_that(
+        "import http.server, time\n"
+        "class Slow(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        time.sleep(%f); self.send_response(204); self.end_headers()\n"
+        "    def log_message(self, *a): pass\n"
+        "s = http.server.HTTPServer(('127.0.0.1', 0), Slow)\n"
+        "print(s.server_port, flush=True)\n"
+        "s.handle_request()\n" % SECONDS
+    )
+    port = int(server.stdout.readline())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    yield
+    opener.open("http://127.0.0.1:%d/" % port).close()
+    yield
+    server.communicate()
+
+
+# --- locks ---------------------------------------------------------------------------------------
+@kind("lock")
+def lock_acquire():
+    lock = threading.Lock()
+    lock.acquire()
+    yield
+    lock.acquire(timeout=SECONDS)
+
+
+@kind("lock")
+def event_wait():
+    event = threading.Event()
+    yield
+    event.wait(SECONDS)
+
+
+@kind("lock")
+def queue_get():
+    yield
+    with contextlib.suppress(queue.Empty):
+        queue.Queue().get(timeout=SECONDS)
+
+
+@kind("lock")
+def future_result():
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    pool.submit(int).result()
+    yield
+    pool.submit(time.sleep, SECONDS).result()
+    yield
+    pool.shutdown()
+
+
+@kind("lock")
+def process_shared_lock():
+    lock = multiprocessing.get_context("spawn").Lock()
+    lock.acquire()
+    yield
+    lock.acquire(timeout=SECONDS)
+
+
+def hold_file_lock(call):
+    file = tempfile.NamedTemporaryFile()
+    holder = child_that(
+        "import fcntl, sys, time\n"
+        "f = open(%r, 'r+b'); fcntl.%s(f, fcntl.LOCK_EX); print('held', flush=True)\n"
+        "sys.stdin.readline(); time.sleep(%f)\n" % (file.name, call, SECONDS)
+    )
+    holder.stdout.readline()
+    return file, holder
+
+
+@kind("lock")
+def file_lock_flock():
+    file, holder = hold_file_lock("flock")
+    yield
+    holder.stdin.write(b"\n")
+    holder.stdin.flush()
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+    holder.communicate()
+    file.close()
+
+
+@kind("lock")
+def file_lock_fcntl():
+    file, holder = hold_file_lock("lockf")
+    yield
+    holder.stdin.write(b"\n")
+    holder.stdin.flush()
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    yield
+    holder.communicate()
+    file.close()
+
+
+# --- children ------------------------------------------------------------------------------------
+@kind("subprocess")
+def subprocess_run():
+    yield
+    subprocess.run(["sleep", str(SECONDS)], check=True)
+
+
+# Waiting for a child by reading its pipe is told from any other pipe by the Python frames.
+@kind("pipe", "subprocess")
+def subprocess_output():
+    yield
+    subprocess.run(["sleep", str(SECONDS)], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@kind("subprocess")
+def os_system():
+    yield
+    os.system("sleep %f" % SECONDS)
+
+
+@kind("subprocess")
+def waitpid():
+    child = subprocess.Popen(["sleep", str(SECONDS)])
+    yield
+    os.waitpid(child.pid, 0)
+    yield
+    child.returncode = 0
+
+
+@kind("subprocess", needs=lambda: None if hasattr(os, "pidfd_open") else "no os.pidfd_open")
+def pidfd_poll():
+    child = subprocess.Popen(["sleep", str(SECONDS)])
+    poller = select.poll()
+    descriptor = os.pidfd_open(child.pid)
+    poller.register(descriptor, select.POLLIN)
+    yield
+    poller.poll()
+    yield
+    os.close(descriptor)
+    child.wait()
+
+
+# --- pipes and terminals -------------------------------------------------------------------------
+@kind("pipe")
+def pipe_read():
+    read_end, write_end = os.pipe()
+    yield
+    later(lambda: os.write(write_end, b"x"))
+    os.read(read_end, 1)
+    yield
+    os.close(read_end)
+    os.close(write_end)
+
+
+@kind("pipe")
+def full_pipe_write():
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, b"x" * 65536)
+    os.set_blocking(write_end, True)
+    yield
+    later(lambda: os.read(read_end, 1 << 20))
+    os.write(write_end, b"x" * 4096)
+    yield
+    os.close(read_end)
+    os.close(write_end)
+
+
+@kind("pipe")
+def inner_epoll():
+    read_end, write_end = os.pipe()
+    poller = select.epoll()
+    poller.register(read_end, select.EPOLLIN)
+    yield
+    poller.poll(SECONDS)
+    yield
+    poller.close()
+    os.close(read_end)
+    os.close(write_end)
+
+
+@kind("pipe")
+def terminal_read():
+    controller, terminal = os.openpty()
+    yield
+    later(lambda: os.write(controller, b"x\n"))
+    os.read(terminal, 1)
+    yield
+    os.close(controller)
+    os.close(terminal)
+
+
+@kind("pipe", needs=lambda: None if hasattr(os, "eventfd") else "no os.eventfd")
+def eventfd_read():
+    descriptor = os.eventfd(0)
+    yield
+    later(lambda: os.eventfd_write(descriptor, 1))
+    os.eventfd_read(descriptor)
+    yield
+    os.close(descriptor)
+
+
+# --- the disk ------------------------------------------------------------------------------------
+@kind("disk", "cpu")
+def write_and_fsync():
+    file = scratch_file(0)
+    block = os.urandom(2 << 20)
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        os.pwrite(file.fileno(), block, 0)
+        os.fsync(file.fileno())
+    yield
+    file.close()
+
+
+@kind("disk", "cpu")
+def cold_read():
+    file = scratch_file(64 << 20)
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for offset in range(0, 64 << 20, 8 << 20):
+            os.pread(file.fileno(), 1 << 20, offset)
+    yield
+    file.close()
+
+
+@kind("page_fault", "cpu")
+def cold_memory_map():
+    file = scratch_file(64 << 20)
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    memory = mmap.mmap(file.fileno(), 64 << 20, prot=mmap.PROT_READ)
+    if hasattr(memory, "madvise"):
+        memory.madvise(mmap.MADV_RANDOM)
+    yield
+    end = time.monotonic() + SECONDS
+    for offset in range(0, 64 << 20, 4096 * 5):
+        memory[offset]
+        if time.monotonic() > end:
+            break
+    yield
+    memory.close()
+    file.close()
+
+
+# --- the host ------------------------------------------------------------------------------------
+@kind("stopped")
+def stopped_by_signal():
+    code = (
+        "import os, sys, time, signal\n"
+        "sys.stdin.readline(); time.sleep(0.01); os.kill(%d, signal.SIGSTOP)\n"
+        "time.sleep(%f); os.kill(%d, signal.SIGCONT)\n" % (os.getpid(), SECONDS, os.getpid())
+    )
+    helper = child_that(code)
+    time.sleep(0.2)  # let it start, so that it does not compete for the CPU
+    yield
+    helper.stdin.write(b"\n")
+    helper.stdin.flush()
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        pass
+    yield
+    helper.communicate()
+
+
+@kind("other")
+def signal_wait():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    yield
+    signal.sigtimedwait([signal.SIGUSR1], SECONDS)
+
+
+@kind("run_queue", "cpu", needs=lambda: None if hasattr(os, "sched_setaffinity") else "no affinity")
+def starved_of_cpu():
+    before = os.sched_getaffinity(0)
+    cpu = {min(before)}
+    code = (
+        "import os, time\nos.sched_setaffinity(0, %r)\nprint('on', flush=True)\n"
+        "end = time.monotonic() + 3\nwhile time.monotonic() < end: pass\n" % cpu
+    )
+    hogs = [child_that(code) for _ in range(4)]
+    for hog in hogs:
+        hog.stdout.readline()
+    yield
+    os.sched_setaffinity(0, cpu)
+    end = time.monotonic() + SECONDS * 3
+    while time.monotonic() < end:
+        pass
+    os.sched_setaffinity(0, before)
+    yield
+    for hog in hogs:
+        hog.kill()
+        hog.communicate()
