@@ -47,25 +47,19 @@ static __noinline int ls_created(long descriptor) {
   return 0;
 }
 
-#define LS_ENTER(name, number, fd, no_wait)                          \
-  SEC("tp/syscalls/sys_enter_" #name)                                \
-  int name##_enter(struct trace_event_raw_sys_enter *ctx) {          \
-    return ls_enter(number, fd, no_wait);                            \
-  }
-#define LS_EXIT(name, number, is_epoll)                              \
-  SEC("tp/syscalls/sys_exit_" #name)                                 \
-  int name##_exit(struct trace_event_raw_sys_exit *ctx) {            \
-    return ls_exit(number, is_epoll);                                \
-  }
-#define LS_FENTRY(name, number, no_wait)                             \
-  SEC("fentry/__x64_sys_" #name)                                     \
-  int BPF_PROG(name##_fn_in, const struct pt_regs *regs) {           \
-    return ls_enter(number, (__s32)BPF_CORE_READ(regs, di), no_wait);\
-  }                                                                  \
-  SEC("fexit/__x64_sys_" #name)                                      \
-  int BPF_PROG(name##_fn_out, const struct pt_regs *regs) {          \
-    return ls_exit(number, true);                                    \
-  }
+#define LS_ENTER(name, number, fd, no_wait) \
+  SEC("tp/syscalls/sys_enter_" #name)       \
+  int name##_enter(struct trace_event_raw_sys_enter *ctx) { return ls_enter(number, fd, no_wait); }
+#define LS_EXIT(name, number, is_epoll) \
+  SEC("tp/syscalls/sys_exit_" #name)    \
+  int name##_exit(struct trace_event_raw_sys_exit *ctx) { return ls_exit(number, is_epoll); }
+#define LS_FENTRY(name, number, no_wait)                              \
+  SEC("fentry/__x64_sys_" #name)                                      \
+  int BPF_PROG(name##_fn_in, const struct pt_regs *regs) {            \
+    return ls_enter(number, (__s32)BPF_CORE_READ(regs, di), no_wait); \
+  }                                                                   \
+  SEC("fexit/__x64_sys_" #name)                                       \
+  int BPF_PROG(name##_fn_out, const struct pt_regs *regs) { return ls_exit(number, true); }
 
 LS_ENTER(epoll_wait, __NR_epoll_wait, (__s32)ctx->args[0], (__s32)ctx->args[3] == 0)
 LS_EXIT(epoll_wait, __NR_epoll_wait, true)
@@ -88,13 +82,9 @@ LS_ENTER(pselect6, __NR_pselect6, -1, 0)
 LS_EXIT(pselect6, __NR_pselect6, false)
 
 SEC("tp/syscalls/sys_exit_epoll_create")
-int epoll_create(struct trace_event_raw_sys_exit *ctx) {
-  return ls_created(ctx->ret);
-}
+int epoll_create(struct trace_event_raw_sys_exit *ctx) { return ls_created(ctx->ret); }
 
 SEC("tp/syscalls/sys_exit_epoll_create1")
-int epoll_create1(struct trace_event_raw_sys_exit *ctx) {
-  return ls_created(ctx->ret);
-}
+int epoll_create1(struct trace_event_raw_sys_exit *ctx) { return ls_created(ctx->ret); }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -118,7 +118,7 @@ static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct 
   __u64 busy = now - loop->phase_start_ns;
   __u64 limit = loop->threshold_ns ? loop->threshold_ns : threshold_ns;
   __u32 bucket = ls_bucket(busy);
-  ls_settle(loop, task);
+  ls_settle(loop, task, now);
   loop->phase_ns[LS_CAUSE_CPU] += now - loop->slice_start_ns;
   loop->iterations++;
   if (bucket < LS_MAX_BUCKETS) loop->buckets[bucket]++;
@@ -136,8 +136,8 @@ static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct 
   loop->dirty = 0;
 }
 
-static __always_inline void ls_begin_poll(struct ls_loop *loop, __u32 row,
-                                          struct task_struct *task, const struct ls_poll *poll) {
+static __always_inline void ls_begin_poll(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                          const struct ls_poll *poll) {
   ls_begin_write(loop);
   if (ls_in_busy_phase(loop)) ls_end_busy(loop, row, task, poll->now);
   loop->phase = LS_PHASE_POLL;
@@ -161,10 +161,12 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
 // Another loop starts to poll on the thread while `loop` is in its busy phase. From a deeper stack
 // it may be a loop run inside a callback: then `loop` is still busy, and waits. From the same
 // depth or above, `loop` was left (its run_until_complete came back). The depth says nothing of
-// libuv's loops, whose poll call stands below 12 KB of its own that callbacks need not have.
+// libuv's loops, whose poll call stands below 12 KB of its own that callbacks need not have, and of
+// those on select, whose call stands below the 48 KB of CPython's select module.
 static __always_inline void ls_step_aside(struct ls_loop *loop, const struct ls_poll *poll) {
   if (loop->phase != LS_PHASE_BUSY) return;
-  if (loop->flags & LS_LOOP_NATIVE || poll->stack_pointer < loop->stack_pointer)
+  if (loop->flags & LS_LOOP_NATIVE || loop->epoll_fd < 0 ||
+      poll->stack_pointer < loop->stack_pointer)
     loop->phase = LS_PHASE_NESTED;
   else
     ls_drop_phase(loop);
@@ -182,7 +184,8 @@ static __always_inline void ls_send_poller(struct ls_loop *loop, __u32 row,
                                            struct task_struct *task, __u32 process_known,
                                            const struct ls_poll *poll) {
   const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
-  struct ls_poller *record = LS_RESERVE(ls_poller, LS_KIND_POLLER, poll->now, loop->tgid, loop->tid);
+  struct ls_poller *record =
+      LS_RESERVE(ls_poller, LS_KIND_POLLER, poll->now, loop->tgid, loop->tid);
   __u64 args[3];
   if (!record) return;  // asked again at the next poll call
   record->row = row;

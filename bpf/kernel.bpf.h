@@ -133,6 +133,7 @@ struct cfs_rq___before_5_19 {
 };
 
 struct sched_entity {
+  __u64 sum_exec_runtime;
   struct cfs_rq *cfs_rq;
 };
 
@@ -190,8 +191,8 @@ struct trace_event_raw_sys_exit {
 #define LS_TASK_STOPPED 0x4
 #define LS_TASK_TRACED 0x8
 #define LS_TASK_DEAD 0x80
-#define LS_TASK_FROZEN 0x8000   // since Linux 6.1
-#define LS_PF_FROZEN 0x10000    // before it
+#define LS_TASK_FROZEN 0x8000  // since Linux 6.1
+#define LS_PF_FROZEN 0x10000   // before it
 
 #define LS_S_IFMT 0170000
 #define LS_S_IFSOCK 0140000

@@ -5,9 +5,9 @@
 #include "clock.bpf.h"
 
 static __always_inline struct ls_process *ls_process_record(__u32 kind, struct task_struct *task) {
-  struct ls_process *record = LS_RESERVE(ls_process, kind, bpf_ktime_get_ns(),
-                                         (__u32)BPF_CORE_READ(task, tgid),
-                                         (__u32)BPF_CORE_READ(task, pid));
+  struct ls_process *record =
+      LS_RESERVE(ls_process, kind, bpf_ktime_get_ns(), (__u32)BPF_CORE_READ(task, tgid),
+                 (__u32)BPF_CORE_READ(task, pid));
   if (!record) return NULL;
   record->parent_tgid = 0;
   record->exit_code = 0;

@@ -43,11 +43,25 @@ static __always_inline void ls_add(struct ls_loop *loop, __u32 cause, __u64 ns) 
   loop->dirty = 1;
 }
 
-// Divides the finished off-CPU slice among its cause, the run queue and throttling.
-static __always_inline void ls_settle(struct ls_loop *loop, struct task_struct *task) {
+// The thread runs, but its return to the CPU was not seen: the tracepoint may be suppressed (some
+// kernels do so while a protected task is current) or the program skipped. Its own CPU time since
+// it left tells when it came back; that sum lags by at most a scheduler tick.
+static __always_inline void ls_infer_return(struct ls_loop *loop, struct task_struct *task,
+                                            __u64 now) {
+  __u64 ran = BPF_CORE_READ(task, se.sum_exec_runtime) - loop->exec_ns;
+  __u64 passed = now - loop->wait.start_ns;
+  ls_count(LS_COUNT_MISSED_SWITCH);
+  loop->slice_end_ns = now - (ran < passed ? ran : passed);
+  loop->slice_start_ns = loop->slice_end_ns;
+}
+
+// Divides the finished off-CPU slice of the running thread among its cause, the run queue and
+// throttling.
+static __always_inline void ls_settle(struct ls_loop *loop, struct task_struct *task, __u64 now) {
   struct ls_wait *wait = &loop->wait;
   __u64 off, queued, throttled;
-  if (!loop->off_cpu || loop->slice_end_ns == 0) return;
+  if (!loop->off_cpu) return;
+  if (loop->slice_end_ns == 0) ls_infer_return(loop, task, now);
   off = loop->slice_end_ns - wait->start_ns;
   queued = ls_run_delay(task) - loop->run_delay_ns;
   if (queued > off) queued = off;
@@ -75,10 +89,11 @@ static __always_inline void ls_switch_out(struct ls_loop *loop, struct task_stru
                                           __u32 state, __u64 now) {
   if (!ls_in_busy_phase(loop)) return;
   ls_begin_write(loop);
-  ls_settle(loop, task);
+  ls_settle(loop, task, now);
   ls_add(loop, LS_CAUSE_CPU, now - loop->slice_start_ns);
   ls_classify_wait(task, state, now, &loop->wait);
   loop->run_delay_ns = ls_run_delay(task);
+  loop->exec_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
   loop->throttled_rq = ls_cfs_rq(task);
   loop->throttled_ns = ls_throttled_clock(loop->throttled_rq);
   loop->slice_end_ns = 0;
@@ -92,8 +107,7 @@ static __always_inline void ls_switch_in(struct ls_loop *loop, struct task_struc
   if (!ls_in_busy_phase(loop) || !loop->off_cpu) return;
   ls_begin_write(loop);
   off = now - loop->wait.start_ns;
-  if (off >= LS_TARGET_MIN_NS && off > loop->longest.duration_ns)
-    ls_find_target(task, &loop->wait);
+  if (off >= LS_TARGET_MIN_NS && off > loop->longest.duration_ns) ls_find_target(task, &loop->wait);
   loop->slice_start_ns = now;
   loop->slice_end_ns = now;
   ls_end_write(loop);

@@ -315,7 +315,8 @@ static __always_inline void ls_socket_target(struct file *file, struct ls_wait *
   } else if (wait->family == LS_AF_UNIX && bpf_core_type_exists(struct unix_sock)) {
     struct unix_sock *peer = (void *)BPF_CORE_READ((struct unix_sock *)sk, peer);
     struct unix_address *address = peer ? BPF_CORE_READ(peer, addr) : NULL;
-    if (address) bpf_probe_read_kernel_str(wait->names, sizeof(wait->names), address->name[0].sun_path);
+    if (address)
+      bpf_probe_read_kernel_str(wait->names, sizeof(wait->names), address->name[0].sun_path);
   }
 }
 

@@ -8,13 +8,13 @@
 
 #define LS_WIRE_VERSION 1
 
-#define LS_MAX_LOOPS 4096      // rows of the loop table; row 0 means "none"
-#define LS_MAX_PROCESSES 32768 // rows of the process table
-#define LS_MAX_BUCKETS 15      // 14 bounds and +Inf
-#define LS_PATH_NAMES 8        // path components kept of a file, the innermost first
+#define LS_MAX_LOOPS 4096       // rows of the loop table; row 0 means "none"
+#define LS_MAX_PROCESSES 32768  // rows of the process table
+#define LS_MAX_BUCKETS 15       // 14 bounds and +Inf
+#define LS_PATH_NAMES 8         // path components kept of a file, the innermost first
 #define LS_PATH_NAME_SIZE 32
-#define LS_STACK_WORDS 48      // words of the user stack shown at the first poll call
-#define LS_POLLED_WORDS 16     // 8-byte words shown of what a select or poll call names
+#define LS_STACK_WORDS 48   // words of the user stack shown at the first poll call
+#define LS_POLLED_WORDS 16  // 8-byte words shown of what a select or poll call names
 
 // A slice of a busy phase belongs to exactly one cause. The order is that of the contract.
 enum ls_cause {
@@ -95,22 +95,23 @@ struct ls_loop {
   __u32 flags;       // enum ls_loop_flag
   __u32 tgid;
   __u32 tid;
-  __s32 epoll_fd;      // -1: a select or poll loop
-  __u32 poll_syscall;  // number on this processor
-  __u32 phase;         // enum ls_phase
-  __u64 instance;      // epoll: address of the struct eventpoll; else the user stack pointer
-  __u64 stack_pointer; // user stack pointer at the poll call
+  __s32 epoll_fd;       // -1: a select or poll loop
+  __u32 poll_syscall;   // number on this processor
+  __u32 phase;          // enum ls_phase
+  __u64 instance;       // epoll: address of the struct eventpoll; else the user stack pointer
+  __u64 stack_pointer;  // user stack pointer at the poll call
   __u64 created_ns;
   __u64 threshold_ns;  // 0: the global one
 
   __u64 phase_start_ns;
-  __u64 slice_start_ns;  // of the running on-CPU slice
-  __u64 slice_end_ns;    // off-CPU: when the thread came back, 0 while it has not
-  __u64 run_delay_ns;    // the thread's run-queue total when the off-CPU slice began
-  __u64 throttled_ns;    // its cfs_rq's throttled total then
-  __u64 throttled_rq;    // the address of that cfs_rq
-  __u32 off_cpu;         // 1: an off-CPU slice is open or not yet settled
-  __u32 dirty;           // 1: phase_ns or longest hold something
+  __u64 slice_start_ns;       // of the running on-CPU slice
+  __u64 slice_end_ns;         // off-CPU: when the thread came back, 0 while it has not
+  __u64 run_delay_ns;         // the thread's run-queue total when the off-CPU slice began
+  __u64 throttled_ns;         // its cfs_rq's throttled total then
+  __u64 throttled_rq;         // the address of that cfs_rq
+  __u64 exec_ns;              // the CPU time of the thread then
+  __u32 off_cpu;              // 1: an off-CPU slice is open or not yet settled
+  __u32 dirty;                // 1: phase_ns or longest hold something
   __u64 phase_ns[LS_CAUSES];  // of the current busy phase
   struct ls_wait wait;        // the open or last off-CPU slice
   struct ls_wait longest;     // of the current busy phase
@@ -125,9 +126,9 @@ struct ls_loop {
 };
 
 enum ls_kind {
-  LS_KIND_POLLER = 1,        // a thread polls on something for the first time
-  LS_KIND_STALL = 2,         // a busy phase over the threshold ended
-  LS_KIND_LOOP_END = 3,      // a loop's thread ended or the loop was replaced
+  LS_KIND_POLLER = 1,    // a thread polls on something for the first time
+  LS_KIND_STALL = 2,     // a busy phase over the threshold ended
+  LS_KIND_LOOP_END = 3,  // a loop's thread ended or the loop was replaced
   LS_KIND_PROCESS_EXEC = 4,
   LS_KIND_PROCESS_FORK = 5,
   LS_KIND_PROCESS_EXIT = 6,
@@ -149,8 +150,8 @@ struct ls_poller {
   __s32 epoll_fd;
   __u32 poll_syscall;
   __u32 process_known;  // 1: user space has already said that this is CPython
-  __u32 nested;                   // 1: inside the busy phase of another row of the thread
-  __u32 polled_count;             // select: nfds; poll: entries in `polled`; epoll: 0
+  __u32 nested;         // 1: inside the busy phase of another row of the thread
+  __u32 polled_count;   // select: nfds; poll: entries in `polled`; epoll: 0
   __u32 pad;
   __u64 polled[LS_POLLED_WORDS];  // select: the read set; poll: an array of struct pollfd
   __u64 stack[LS_STACK_WORDS];    // from the stack pointer upwards; 0 where unreadable
@@ -202,13 +203,14 @@ enum ls_process_state {
 
 // Events that the kernel side counts instead of reporting each.
 enum ls_counter {
-  LS_COUNT_RING_FULL,        // a record did not fit into the ring buffer
-  LS_COUNT_LOOPS_FULL,       // no free row in the loop table
-  LS_COUNT_PROCESSES_FULL,   // no free row in the process table
-  LS_COUNT_STORAGE_FULL,     // no task storage for a thread
-  LS_COUNT_NO_INSTANCE,      // a poll call on a descriptor that is no epoll instance
-  LS_COUNT_PHASE_DROPPED,    // a busy phase that did not end at its own poll call
-  LS_COUNT_TARGET_UNREADABLE,// a wait's descriptor could not be followed
+  LS_COUNT_RING_FULL,          // a record did not fit into the ring buffer
+  LS_COUNT_LOOPS_FULL,         // no free row in the loop table
+  LS_COUNT_PROCESSES_FULL,     // no free row in the process table
+  LS_COUNT_STORAGE_FULL,       // no task storage for a thread
+  LS_COUNT_NO_INSTANCE,        // a poll call on a descriptor that is no epoll instance
+  LS_COUNT_PHASE_DROPPED,      // a busy phase that did not end at its own poll call
+  LS_COUNT_MISSED_SWITCH,      // a thread came back to the CPU unseen
+  LS_COUNT_TARGET_UNREADABLE,  // a wait's descriptor could not be followed
   LS_COUNTERS
 };
 

@@ -55,7 +55,8 @@ Result<Child> Child::fork(const std::vector<std::string>& command) {
   if (int error = check_command(command.at(0)); error != 0) return cannot_run(command[0], error);
   std::vector<char*> arguments;
   arguments.reserve(command.size() + 1);
-  for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : command)
+    arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   std::array<int, 2> go{};
   std::array<int, 2> failed{};

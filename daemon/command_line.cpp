@@ -48,7 +48,8 @@ void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
 Format format_of(const Raw& raw) { return raw.format == "json" ? Format::kJson : Format::kText; }
 
 Printed wrong_usage(const std::string& command, const std::string& what) {
-  std::string help = command.empty() ? "loopsight --help" : fmt::format("loopsight {} --help", command);
+  std::string help =
+      command.empty() ? "loopsight --help" : fmt::format("loopsight {} --help", command);
   return {.text = fmt::format("loopsight: {}; see '{}'\n", what, help), .is_error = true};
 }
 
@@ -78,9 +79,10 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   TraceConfig trace_config;
   RunConfig run_config;
   ReplayConfig replay_config;
-  CLI::App app("Watches CPython event loops from outside and says when one stalled, for how long "
-               "and on what.",
-               "loopsight");
+  CLI::App app(
+      "Watches CPython event loops from outside and says when one stalled, for how long "
+      "and on what.",
+      "loopsight");
   app.set_version_flag("--version", fmt::format("loopsight {}", kVersion));
   app.require_subcommand(1);
 
@@ -91,7 +93,8 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   trace->add_option("--output", trace_config.output, "write the results to a file")
       ->type_name("FILE");
   trace->add_flag("-q,--quiet", trace_config.quiet, "text: one line a stall, no summary");
-  trace->footer("Give exactly one of: loopsight trace [OPTIONS] --pid PID... | --all | -- COMMAND...");
+  trace->footer(
+      "Give exactly one of: loopsight trace [OPTIONS] --pid PID... | --all | -- COMMAND...");
 
   CLI::App* run = app.add_subcommand("run", "the daemon: watch every CPython process, serve HTTP");
   add_duration(run, "--threshold", raw.threshold,
@@ -110,7 +113,9 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   record->add_option("-o,--output", trace_config.recording, "the recording")
       ->required()
       ->type_name("FILE");
-  record->footer("Give exactly one of: loopsight record -o FILE [OPTIONS] --pid PID... | --all | -- COMMAND...");
+  record->footer(
+      "Give exactly one of: loopsight record -o FILE [OPTIONS] --pid PID... | --all | -- "
+      "COMMAND...");
 
   CLI::App* replay = app.add_subcommand("replay", "put a recording through the same pipeline");
   replay->add_option("FILE", replay_config.recording, "made by 'loopsight record'")->required();

@@ -174,8 +174,8 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
   const ls_poller& record = event.record;
   uint32_t tgid = record.header.tgid;
   auto known = known_.find(tgid);
-  bool same = known != known_.end() && known->second.start_ticks ==
-                                           read_start_ticks(reader_.proc_root(), tgid).value_or(0);
+  bool same = known != known_.end() &&
+              known->second.start_ticks == read_start_ticks(reader_.proc_root(), tgid).value_or(0);
   // A worker forked from a known interpreter is not known itself yet.
   if (!same) {
     if (auto described = describe(reader_.read(tgid), record.header.time_ns); !described)
@@ -210,11 +210,8 @@ Result<void> LiveSource::show(uint32_t row, const ls_loop& loop, uint64_t now_ns
 
 Result<void> LiveSource::end_loop(uint32_t row, uint32_t generation, uint64_t now_ns) {
   ls_loop_end record{};
-  record.header = {.kind = LS_KIND_LOOP_END,
-                   .size = sizeof(record),
-                   .time_ns = now_ns,
-                   .tgid = 0,
-                   .tid = 0};
+  record.header = {
+      .kind = LS_KIND_LOOP_END, .size = sizeof(record), .time_ns = now_ns, .tgid = 0, .tid = 0};
   record.row = row;
   record.generation = generation;
   record.reason = LS_END_THREAD_EXIT;
@@ -312,7 +309,8 @@ Snapshot LiveSource::snapshot() const {
   snapshot.lost = {{"ring_full", counters[LS_COUNT_RING_FULL]},
                    {"loop_table_full", counters[LS_COUNT_LOOPS_FULL]},
                    {"process_table_full", counters[LS_COUNT_PROCESSES_FULL]},
-                   {"task_storage_full", counters[LS_COUNT_STORAGE_FULL]}};
+                   {"task_storage_full", counters[LS_COUNT_STORAGE_FULL]},
+                   {"missed_switch", counters[LS_COUNT_MISSED_SWITCH]}};
   snapshot.discarded = {{"undecodable_record", pipeline_.undecodable()},
                         {"late_record", timeline.late_records()},
                         {"inconsistent_record", timeline.inconsistent_records()},

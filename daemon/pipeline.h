@@ -1,6 +1,7 @@
 // The whole program on one screen: records in, reports out.
 //
-//   Tracer or recording --bytes--> decode --Event--> Timeline --Stall--> Attributor --report--> Sinks
+//   Tracer or recording --bytes--> decode --Event--> Timeline --Stall--> Attributor --report-->
+//   Sinks
 //
 // The live half asks /proc what a process is and what polls, and adds the answers as records of
 // its own, so that a recording holds everything that the later stages saw.

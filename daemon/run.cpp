@@ -45,11 +45,11 @@ Result<int> run(const RunConfig& config) {
   if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
   publication.publish(source.snapshot());
   spdlog::info("watching, serving http on {} (port {})", config.listen_address, (*server)->port());
-  auto status = run_live(source, *signals, tracer->poll_fd(),
-                         {.duration_ns = std::nullopt,
-                          .child = nullptr,
-                          .pids = {},
-                          .every_second = [&] { publication.publish(source.snapshot()); }});
+  auto status =
+      run_live(source, *signals, tracer->poll_fd(),
+               {.duration_ns = std::nullopt, .child = nullptr, .pids = {}, .every_second = [&] {
+                  publication.publish(source.snapshot());
+                }});
   spdlog::info("stopping");
   return status;
 }

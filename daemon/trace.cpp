@@ -48,13 +48,15 @@ Result<void> check_pids(const std::vector<uint32_t>& pids) {
   for (uint32_t pid : pids) {
     ProcessFacts facts = reader.read(pid);
     if (facts.start_ticks == 0)
-      return failure(fmt::format("cannot trace pid {}: no such process; 'loopsight check' lists the "
-                                 "Python processes of this host",
-                                 pid));
+      return failure(
+          fmt::format("cannot trace pid {}: no such process; 'loopsight check' lists the "
+                      "Python processes of this host",
+                      pid));
     if (!facts.is_python)
-      return failure(fmt::format("cannot trace pid {} ({}): {}; 'loopsight check' lists the Python "
-                                 "processes of this host",
-                                 pid, clean_text(facts.comm, 16), facts.why_not));
+      return failure(
+          fmt::format("cannot trace pid {} ({}): {}; 'loopsight check' lists the Python "
+                      "processes of this host",
+                      pid, clean_text(facts.comm, 16), facts.why_not));
   }
   return {};
 }
@@ -63,8 +65,7 @@ std::unique_ptr<Sink> make_sink(const TraceConfig& config, std::FILE* out) {
   WallClock clock = WallClock::live();
   if (config.format == Format::kJson) return std::make_unique<JsonSink>(out, clock, host_name());
   bool color = config.output.empty() && isatty(STDOUT_FILENO) == 1 && !std::getenv("NO_COLOR");
-  return std::make_unique<TextSink>(out, clock,
-                                    TextOptions{.color = color, .quiet = config.quiet});
+  return std::make_unique<TextSink>(out, clock, TextOptions{.color = color, .quiet = config.quiet});
 }
 
 }  // namespace
@@ -84,22 +85,21 @@ Result<int> trace(const TraceConfig& config) {
   if (!output) return tl::make_unexpected(output.error());
   std::optional<RecordingWriter> recorder;
   if (!config.recording.empty()) {
-    auto created = RecordingWriter::create(config.recording,
-                                           {.wall_offset_ns = WallClock::current_offset_ns(),
-                                            .threshold_ns = config.threshold_ns,
-                                            .host = host_name()});
+    auto created =
+        RecordingWriter::create(config.recording, {.wall_offset_ns = WallClock::current_offset_ns(),
+                                                   .threshold_ns = config.threshold_ns,
+                                                   .host = host_name()});
     if (!created) return tl::make_unexpected(created.error());
     recorder = std::move(*created);
   }
-  auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
-                              .listed_only = !config.selection.all});
+  auto tracer =
+      Tracer::open({.threshold_ns = config.threshold_ns, .listed_only = !config.selection.all});
   if (!tracer) return tl::make_unexpected(tracer.error());
 
   auto sink = make_sink(config, output->get());
   Pipeline pipeline(config.threshold_ns, {sink.get()});
   LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr);
-  if (child)
-    (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
+  if (child) (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
   if (config.selection.all)
     if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());

@@ -104,11 +104,11 @@ StallReport Attributor::on_stall(const Stall& stall) const {
   report.host_to_blame = is_host_cause(report.cause);
   report.advice = advice_for(report.cause);
   if (stall.wait) {
-    report.wait = WaitReport{
-        .syscall = stall.wait->syscall >= 0 ? syscall_name(stall.wait->syscall) : "",
-        .target = describe_target(*stall.wait),
-        .cause = stall.wait->cause,
-        .duration_ns = stall.wait->duration_ns};
+    report.wait =
+        WaitReport{.syscall = stall.wait->syscall >= 0 ? syscall_name(stall.wait->syscall) : "",
+                   .target = describe_target(*stall.wait),
+                   .cause = stall.wait->cause,
+                   .duration_ns = stall.wait->duration_ns};
   }
   return report;
 }

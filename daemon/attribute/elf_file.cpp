@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMaxSections = 512;
 constexpr size_t kMaxSegments = 128;
-constexpr uint64_t kMaxSymbols = 200000;          // a large libpython has about 5000
+constexpr uint64_t kMaxSymbols = 200000;  // a large libpython has about 5000
 constexpr uint64_t kMaxStringBytes = 32ULL << 20;
 
 }  // namespace

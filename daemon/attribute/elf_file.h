@@ -29,7 +29,8 @@ class ElfFile {
   static Result<ElfFile> open(int fd);
 
   // Those of `names` that the file itself defines in its dynamic symbol table.
-  std::map<std::string, ElfSymbol> find_symbols(const std::set<std::string, std::less<>>& names) const;
+  std::map<std::string, ElfSymbol> find_symbols(
+      const std::set<std::string, std::less<>>& names) const;
 
   bool has_section(std::string_view name) const;
 

@@ -142,9 +142,15 @@ Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root) {
   std::string_view name = base_name(*caller);
   if (caller->find("/uvloop/") != std::string::npos ||
       (name.starts_with("libuv.so") && maps_file(mappings, "/uvloop/")))
-    return {.is_loop = true, .is_native = true, .kind = LoopKind::kUvloop, .reason = "polled by uvloop"};
+    return {.is_loop = true,
+            .is_native = true,
+            .kind = LoopKind::kUvloop,
+            .reason = "polled by uvloop"};
   if (caller->find("/gevent/") != std::string::npos || name.starts_with("libev.so"))
-    return {.is_loop = true, .is_native = true, .kind = LoopKind::kGevent, .reason = "polled by gevent"};
+    return {.is_loop = true,
+            .is_native = true,
+            .kind = LoopKind::kGevent,
+            .reason = "polled by gevent"};
 
   bool python_polls = name.starts_with("python") || name.starts_with("libpython") ||
                       name.starts_with("select.") || name == "select.so" ||

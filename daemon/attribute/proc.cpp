@@ -123,7 +123,8 @@ std::optional<uint32_t> read_tgid(const std::string& proc_root, uint32_t id) {
 std::vector<uint32_t> read_children(const std::string& proc_root, uint32_t pid) {
   std::vector<uint32_t> children;
   for (uint32_t tid : list_numbers(path_of(proc_root, pid, "task"))) {
-    auto text = read_proc_file(path_of(proc_root, pid, fmt::format("task/{}/children", tid)), 65536);
+    auto text =
+        read_proc_file(path_of(proc_root, pid, fmt::format("task/{}/children", tid)), 65536);
     std::string_view rest = text ? std::string_view(*text) : std::string_view();
     while (!rest.empty()) {
       uint32_t child = 0;

@@ -50,9 +50,9 @@ std::string program_name(const std::string& cmdline) {
   for (; i < arguments.size(); i++) {
     std::string_view argument = arguments[i];
     if (!argument.starts_with('-') || argument == "-") break;
-    if (argument == "-m") return std::string(i + 1 < arguments.size()
-                                                 ? arguments[i + 1].substr(0, kMaxName)
-                                                 : std::string_view("-m"));
+    if (argument == "-m")
+      return std::string(i + 1 < arguments.size() ? arguments[i + 1].substr(0, kMaxName)
+                                                  : std::string_view("-m"));
     if (argument.starts_with("-m")) return std::string(argument.substr(2, kMaxName));
     if (argument == "-c" || argument.starts_with("-c")) return "-c";
     if (takes_argument(argument)) i++;

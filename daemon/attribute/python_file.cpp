@@ -35,10 +35,11 @@ std::string find_version_literal(const ElfFile& file, int minor) {
     size_t length = strnlen(rodata.data() + at, rodata.size() - at);
     std::string_view text(rodata.data() + at, length);
     std::string_view patch = text.substr(prefix.size());
-    bool plausible = length < 16 && !patch.empty() && patch[0] >= '0' && patch[0] <= '9' &&
-                     std::all_of(patch.begin(), patch.end(), [](char c) {
-                       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '+';
-                     });
+    bool plausible =
+        length < 16 && !patch.empty() && patch[0] >= '0' && patch[0] <= '9' &&
+        std::all_of(
+            patch.begin(), patch.end(),
+            [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '+'; });
     if (plausible) return std::string(text);
   }
   return fmt::format("3.{}", minor);

@@ -40,7 +40,8 @@ struct WorkloadTotals {
 
 class Totals {
  public:
-  explicit Totals(TotalsLimits limits = {}) : limits_(limits) {}
+  Totals() = default;
+  explicit Totals(TotalsLimits limits) : limits_(limits) {}
 
   void on_progress(const LoopProgress& progress, const WorkloadProcess& process, uint64_t now_ns);
   void on_stall(const StallReport& report);

@@ -26,12 +26,12 @@ struct Stall {
   uint32_t tid = 0;
   LoopKind kind = LoopKind::kUnknown;
   uint64_t start_ns = 0;
-  uint64_t end_ns = 0;        // in progress: when it was looked at
-  uint64_t iteration = 0;     // its number in the loop, from 1; 0 not known
+  uint64_t end_ns = 0;     // in progress: when it was looked at
+  uint64_t iteration = 0;  // its number in the loop, from 1; 0 not known
   bool in_progress = false;
-  bool nested = false;        // another loop polled on the thread meanwhile
-  uint32_t killed_by = 0;     // the signal that ended the process during the stall, else 0
-  CauseTimes causes{};        // adds up to end_ns - start_ns
+  bool nested = false;          // another loop polled on the thread meanwhile
+  uint32_t killed_by = 0;       // the signal that ended the process during the stall, else 0
+  CauseTimes causes{};          // adds up to end_ns - start_ns
   std::optional<ls_wait> wait;  // the longest
 
   uint64_t duration_ns() const { return end_ns - start_ns; }

@@ -188,8 +188,7 @@ Findings Timeline::on_state(const LoopState& event) {
       loop.next_report_ns = 0;
     }
     if (age >= loop.next_report_ns) {
-      loop.next_report_ns =
-          std::max(loop.next_report_ns, threshold_ns_ * kInProgressFactor) * 2;
+      loop.next_report_ns = std::max(loop.next_report_ns, threshold_ns_ * kInProgressFactor) * 2;
       while (loop.next_report_ns <= age) loop.next_report_ns *= 2;
       Stall stall = open_phase(loop, event.time_ns);
       stall.in_progress = true;

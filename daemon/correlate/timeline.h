@@ -44,13 +44,13 @@ class Timeline {
     LoopKind kind = LoopKind::kUnknown;
     uint32_t tgid = 0;
     uint32_t tid = 0;
-    ls_loop last{};             // the newest state
+    ls_loop last{};  // the newest state
     uint64_t last_time_ns = 0;
-    ls_loop counted{};          // the state up to which progress was reported
-    uint64_t last_end_ns = 0;   // of the newest stall
-    uint64_t open_start_ns = 0; // of a stall reported in progress, else 0
-    uint64_t next_report_ns = 0;// the age at which it is reported again
-    std::vector<Stall> held;    // while undecided
+    ls_loop counted{};            // the state up to which progress was reported
+    uint64_t last_end_ns = 0;     // of the newest stall
+    uint64_t open_start_ns = 0;   // of a stall reported in progress, else 0
+    uint64_t next_report_ns = 0;  // the age at which it is reported again
+    std::vector<Stall> held;      // while undecided
   };
 
   Loop& loop_of(LoopId id, uint32_t tgid, uint32_t tid);

@@ -141,8 +141,7 @@ Result<Event> decode(std::span<const std::byte> bytes) {
     return failure(fmt::format("record has {} bytes, less than a header", bytes.size()));
   std::memcpy(&header, bytes.data(), sizeof(header));
   if (header.size != bytes.size())
-    return failure(
-        fmt::format("record says {} bytes and has {}", header.size, bytes.size()));
+    return failure(fmt::format("record says {} bytes and has {}", header.size, bytes.size()));
   switch (header.kind) {
     case LS_KIND_POLLER: return wrap<PollerSeen, ls_poller>(bytes);
     case LS_KIND_STALL: return wrap<StallEnded, ls_stall>(bytes);
@@ -164,8 +163,8 @@ Result<Event> decode(std::span<const std::byte> bytes) {
 
 std::vector<std::byte> encode(const LoopState& state) {
   StateRecord record{};
-  record.header = own_header(kLoopState, sizeof(record), state.time_ns, state.loop.tgid,
-                             state.loop.tid);
+  record.header =
+      own_header(kLoopState, sizeof(record), state.time_ns, state.loop.tgid, state.loop.tid);
   record.row = state.row;
   record.loop = state.loop;
   return to_bytes(record);
@@ -173,14 +172,19 @@ std::vector<std::byte> encode(const LoopState& state) {
 
 std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns) {
   nlohmann::json json = {
-      {"start_ticks", facts.start_ticks}, {"is_python", facts.is_python},
-      {"why_not", facts.why_not},         {"python", facts.python},
-      {"comm", facts.comm},               {"program", facts.program},
-      {"unit", facts.unit},               {"container", facts.container},
+      {"start_ticks", facts.start_ticks},
+      {"is_python", facts.is_python},
+      {"why_not", facts.why_not},
+      {"python", facts.python},
+      {"comm", facts.comm},
+      {"program", facts.program},
+      {"unit", facts.unit},
+      {"container", facts.container},
   };
   std::string text =
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, kMaxFactsBytes);
-  ls_header header = own_header(kProcessFacts, sizeof(header) + text.size(), time_ns, facts.tgid, 0);
+  ls_header header =
+      own_header(kProcessFacts, sizeof(header) + text.size(), time_ns, facts.tgid, 0);
   std::vector<std::byte> bytes(sizeof(header) + text.size());
   std::memcpy(bytes.data(), &header, sizeof(header));
   std::memcpy(bytes.data() + sizeof(header), text.data(), text.size());

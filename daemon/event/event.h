@@ -19,8 +19,8 @@ inline const char* name_of(LoopKind kind) { return kLoopKindNames[static_cast<si
 
 // The causes' public names, in the order of enum ls_cause.
 constexpr std::array<const char*, LS_CAUSES> kCauseNames = {
-    "cpu",  "gc",         "import",     "gil",       "lock",      "sleep", "network", "disk",
-    "pipe", "subprocess", "page_fault", "run_queue", "throttled", "stopped", "other", "unknown"};
+    "cpu",  "gc",         "import",     "gil",       "lock",      "sleep",   "network", "disk",
+    "pipe", "subprocess", "page_fault", "run_queue", "throttled", "stopped", "other",   "unknown"};
 
 struct PollerSeen {
   ls_poller record;

@@ -38,8 +38,8 @@ Result<RecordingWriter> RecordingWriter::create(const std::string& path,
   Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   std::FILE* file = fd ? fdopen(dup(fd.get()), "wb") : nullptr;
   if (!file)
-    return failure(fmt::format("cannot create {}: {}; give another path to -o", clean_text(path, 200),
-                               std::strerror(errno)));
+    return failure(fmt::format("cannot create {}: {}; give another path to -o",
+                               clean_text(path, 200), std::strerror(errno)));
   RecordingWriter writer(path, file);
   FileHeader raw{};
   raw.magic = kMagic;
@@ -74,8 +74,8 @@ Result<RecordingReader> RecordingReader::open(const std::string& path) {
     return failure(fmt::format("cannot replay {}: {}", clean_text(path, 200), why));
   };
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) return invalid(fmt::format("{}; give a file made by 'loopsight record'",
-                                      std::strerror(errno)));
+  if (!fd)
+    return invalid(fmt::format("{}; give a file made by 'loopsight record'", std::strerror(errno)));
   struct stat status{};
   if (fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode))
     return invalid("not a regular file; give a file made by 'loopsight record'");
@@ -85,9 +85,10 @@ Result<RecordingReader> RecordingReader::open(const std::string& path) {
       raw.magic != kMagic)
     return invalid("not a recording; give a file made by 'loopsight record'");
   if (raw.wire_version != LS_WIRE_VERSION || raw.header_bytes != sizeof(raw))
-    return invalid(fmt::format("made by another version (format {}, this one reads {}); replay it "
-                               "with the loopsight that made it",
-                               raw.wire_version, LS_WIRE_VERSION));
+    return invalid(
+        fmt::format("made by another version (format {}, this one reads {}); replay it "
+                    "with the loopsight that made it",
+                    raw.wire_version, LS_WIRE_VERSION));
   if (fixed_string(raw.machine.data(), raw.machine.size()) != kMachine)
     return invalid("made on another kind of processor");
   reader.header_ = {.wall_offset_ns = raw.wall_offset_ns,

@@ -124,28 +124,28 @@ std::vector<Feature> probe_features() {
       {.name = "fentry",
        .ok = fentry,
        .required = false,
-       .detail = fentry ? "poll calls at no cost to other system calls"
-                        : fmt::format("refused ({}); per-syscall tracepoints are used instead",
-                                      errno_text(try_tracing("__x64_sys_epoll_wait",
-                                                             BPF_TRACE_FENTRY))),
+       .detail =
+           fentry ? "poll calls at no cost to other system calls"
+                  : fmt::format("refused ({}); per-syscall tracepoints are used instead",
+                                errno_text(try_tracing("__x64_sys_epoll_wait", BPF_TRACE_FENTRY))),
        .remedy = ""});
   bool syscalls = tracefs_has("syscalls/sys_enter_epoll_wait");
-  features.push_back(
-      {.name = "syscall tracepoints",
-       .ok = syscalls,
-       .required = !fentry,
-       .detail = syscalls ? "entries into and returns from poll calls"
-                          : "no syscalls/sys_enter_epoll_wait in tracefs",
-       .remedy = syscalls ? ""
-                          : "mount -t tracefs tracefs /sys/kernel/tracing (needs "
-                            "CONFIG_FTRACE_SYSCALLS)"});
+  features.push_back({.name = "syscall tracepoints",
+                      .ok = syscalls,
+                      .required = !fentry,
+                      .detail = syscalls ? "entries into and returns from poll calls"
+                                         : "no syscalls/sys_enter_epoll_wait in tracefs",
+                      .remedy = syscalls ? ""
+                                         : "mount -t tracefs tracefs /sys/kernel/tracing (needs "
+                                           "CONFIG_FTRACE_SYSCALLS)"});
   bool schedstat = access("/proc/self/schedstat", R_OK) == 0;
   features.push_back(
       {.name = "run-queue time",
        .ok = schedstat,
        .required = false,
-       .detail = schedstat ? "from the scheduler's own sums"
-                           : "no /proc/self/schedstat: waiting for a CPU counts as the wait's cause",
+       .detail = schedstat
+                     ? "from the scheduler's own sums"
+                     : "no /proc/self/schedstat: waiting for a CPU counts as the wait's cause",
        .remedy = schedstat ? "" : "use a kernel built with CONFIG_SCHED_INFO"});
   return features;
 }

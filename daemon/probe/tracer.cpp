@@ -44,7 +44,6 @@ int keep_complaint(libbpf_print_level level, const char* format, va_list args) {
   return 0;
 }
 
-
 // The tracepoint family, the fentry family, and what is common to both.
 bool is_fentry_program(std::string_view name) {
   return name.ends_with("_fn_in") || name.ends_with("_fn_out");
@@ -145,9 +144,10 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
     bpf_program__set_autoload(program, wanted);
   }
   if (int error = loopsight_bpf__load(skeleton); error != 0)
-    return failure(fmt::format("the kernel refuses the BPF programs: {} ({}); 'loopsight check' says "
-                               "what is missing",
-                               std::strerror(-error), libbpf_complaint()));
+    return failure(
+        fmt::format("the kernel refuses the BPF programs: {} ({}); 'loopsight check' says "
+                    "what is missing",
+                    std::strerror(-error), libbpf_complaint()));
 
   for (uint32_t row = 1; row < LS_MAX_LOOPS; row++)
     bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_rows), nullptr, &row, BPF_ANY);
@@ -214,8 +214,7 @@ void Tracer::forget_process(uint32_t tgid) {
   bpf_map_delete_elem(bpf_map__fd(state_->skeleton->maps.processes), &tgid);
 }
 
-bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop,
-                         bool is_native) {
+bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native) {
   if (row == 0 || row >= LS_MAX_LOOPS) return false;
   ls_loop& loop = state_->table[row];
   std::atomic_ref<__u32> flags(loop.flags);

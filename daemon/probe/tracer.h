@@ -49,7 +49,8 @@ class Tracer {
   Result<void> attach();
 
   // Waits up to `timeout_ms` for records and calls `on_record` with the bytes of each.
-  Result<void> poll(int timeout_ms, const std::function<void(std::span<const std::byte>)>& on_record);
+  Result<void> poll(int timeout_ms,
+                    const std::function<void(std::span<const std::byte>)>& on_record);
   int poll_fd() const;  // readable while records wait
 
   // Says what a process is; it will be asked again after its next exec.

@@ -54,8 +54,8 @@ Result<Address> split_address(const std::string& text) {
   auto [end, error] =
       std::from_chars(address.port.data(), address.port.data() + address.port.size(), port);
   if (error != std::errc() || end != address.port.data() + address.port.size())
-    return failure(fmt::format("address '{}': port must be a number from 0 to 65535",
-                               clean_text(text, 100)));
+    return failure(
+        fmt::format("address '{}': port must be a number from 0 to 65535", clean_text(text, 100)));
   return address;
 }
 
@@ -108,9 +108,8 @@ MHD_Result answer(void* context, MHD_Connection* connection, const char* url, co
   const auto* server = static_cast<const HttpServer*>(context);
   bool allowed = std::strcmp(method, MHD_HTTP_METHOD_GET) == 0 ||
                  std::strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-  HttpResponse response{.status = MHD_HTTP_METHOD_NOT_ALLOWED,
-                        .content_type = kText,
-                        .body = "only GET and HEAD\n"};
+  HttpResponse response{
+      .status = MHD_HTTP_METHOD_NOT_ALLOWED, .content_type = kText, .body = "only GET and HEAD\n"};
   if (allowed) {
     auto argument = [&](const char* key) {
       const char* value = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, key);
@@ -121,8 +120,8 @@ MHD_Result answer(void* context, MHD_Connection* connection, const char* url, co
                                 .workload = argument("workload"),
                                 .cause = argument("cause")});
   }
-  MHD_Response* raw = MHD_create_response_from_buffer(
-      response.body.size(), response.body.data(), MHD_RESPMEM_MUST_COPY);
+  MHD_Response* raw = MHD_create_response_from_buffer(response.body.size(), response.body.data(),
+                                                      MHD_RESPMEM_MUST_COPY);
   if (!raw) return MHD_NO;
   MHD_add_response_header(raw, MHD_HTTP_HEADER_CONTENT_TYPE, response.content_type.c_str());
   MHD_add_response_header(raw, "X-Content-Type-Options", "nosniff");
@@ -168,8 +167,7 @@ std::string loops_json(const Snapshot& snapshot) {
 }  // namespace
 
 HttpResponse HttpServer::respond(const HttpRequest& request) const {
-  if (request.path == "/")
-    return {.content_type = "text/html; charset=utf-8", .body = kLanding};
+  if (request.path == "/") return {.content_type = "text/html; charset=utf-8", .body = kLanding};
   if (request.path == "/metrics")
     return {.content_type = kMetricsText, .body = metrics_page(metrics_)};
   if (request.path == "/-/healthy") return {.content_type = kText, .body = "healthy\n"};
@@ -182,8 +180,8 @@ HttpResponse HttpServer::respond(const HttpRequest& request) const {
   if (request.path == "/api/v1/stalls") {
     size_t limit = kDefaultStalls;
     if (!request.limit.empty()) {
-      auto [end, error] = std::from_chars(
-          request.limit.data(), request.limit.data() + request.limit.size(), limit);
+      auto [end, error] =
+          std::from_chars(request.limit.data(), request.limit.data() + request.limit.size(), limit);
       if (error != std::errc() || end != request.limit.data() + request.limit.size())
         return {.status = 400, .content_type = kText, .body = "limit must be a number\n"};
     }
@@ -209,8 +207,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(const std::string& addres
       MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
       kConnectionMemory, MHD_OPTION_END);
   if (!server->daemon_)
-    return failure(fmt::format("cannot serve HTTP on {}: {}", clean_text(address, 100),
-                               std::strerror(errno)));
+    return failure(
+        fmt::format("cannot serve HTTP on {}: {}", clean_text(address, 100), std::strerror(errno)));
   listener->release();  // the library closes it when it stops
   return server;
 }

@@ -181,8 +181,7 @@ void add_process(Families& families) {
     auto to_seconds = [](const timespec& value) {
       return static_cast<double>(value.tv_sec) + static_cast<double>(value.tv_nsec) / 1e9;
     };
-    return to_seconds(wall) - to_seconds(boot) +
-           ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+    return to_seconds(wall) - to_seconds(boot) + ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
   }();
   families.gauge("process_start_time_seconds", "Start time since the Unix epoch.", {}, start);
 }

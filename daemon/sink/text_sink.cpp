@@ -60,9 +60,9 @@ Result<void> TextSink::on_stall(const StallReport& report) {
   const char* verb = stall.in_progress ? "is stalled for" : "stalled for";
   auto style = report.host_to_blame ? fmt::fg(fmt::terminal_color::yellow)
                                     : fmt::fg(fmt::terminal_color::red) | fmt::emphasis::bold;
-  std::string text = fmt::format("{}  {}[{}] {} {}: {}", time, report.process.workload,
-                                 report.process.worker, verb, paint(options_.color, style, duration),
-                                 shares(stall.causes));
+  std::string text =
+      fmt::format("{}  {}[{}] {} {}: {}", time, report.process.workload, report.process.worker,
+                  verb, paint(options_.color, style, duration), shares(stall.causes));
   if (stall.killed_by != 0) text += fmt::format(", until signal {} ended it", stall.killed_by);
   text += '\n';
   if (!options_.quiet) {

@@ -1,0 +1,224 @@
+// The clock and the loop table in the real kernel.
+#include <poll.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <thread>
+
+#include "daemon/probe/features.h"
+#include "tests/bpf/fixture.h"
+
+namespace loopsight {
+namespace {
+
+void sleep_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+using TracerTest = TracedSelf;
+
+TEST_F(TracerTest, AttachesEveryProbeThatThisKernelHas) {
+  for (const ProbeStatus& probe : tracer_->probes())
+    EXPECT_TRUE(probe.attached) << probe.name << ": " << probe.why_not;
+  EXPECT_GE(tracer_->probes().size(), 20U);
+}
+
+TEST_F(TracerTest, CountsIterationsAndIdleTime) {
+  for (int i = 0; i < 100; i++) poll_once(epoll_);
+  epoll_event event{};
+  epoll_wait(epoll_, &event, 1, 30);
+  poll_once(epoll_);
+  auto row = row_of(epoll_);
+  ASSERT_TRUE(row);
+  EXPECT_EQ(row->iterations, 101U);
+  EXPECT_EQ(row->zero_polls, 101U);
+  EXPECT_GE(row->idle_ns, 29'000'000U);
+  uint64_t counted = 0;
+  for (uint64_t bucket : row->buckets) counted += bucket;
+  EXPECT_EQ(counted, 101U);
+}
+
+TEST_F(TracerTest, AsksOnceWhatPolls) {
+  for (int i = 0; i < 10; i++) poll_once(epoll_);
+  auto pollers = take<PollerSeen>();
+  // Reading the ring buffer polls as well, on its own instance.
+  std::erase_if(pollers, [&](const PollerSeen& one) { return one.record.epoll_fd != epoll_; });
+  ASSERT_EQ(pollers.size(), 1U);
+  EXPECT_EQ(pollers[0].record.epoll_fd, epoll_);
+  EXPECT_EQ(pollers[0].record.process_known, 1U);
+  EXPECT_NE(pollers[0].record.stack[0], 0U);
+}
+
+TEST_F(TracerTest, ForgetsWhatIsRejectedAndDoesNotAskAgain) {
+  poll_once(epoll_);
+  auto poller = take<PollerSeen>().at(0).record;
+  ASSERT_TRUE(tracer_->set_verdict(poller.row, poller.generation, false, false));
+  iterate([] { sleep_ms(40); });
+  auto found = events();
+  ASSERT_EQ(found.size(), 1U);  // its end; no stall, no second question
+  EXPECT_EQ(std::get<LoopEnded>(found[0]).record.reason, static_cast<uint32_t>(LS_END_REJECTED));
+}
+
+TEST_F(TracerTest, RefusesAVerdictForAnEarlierOwner) {
+  poll_once(epoll_);
+  auto poller = take<PollerSeen>().at(0).record;
+  EXPECT_FALSE(tracer_->set_verdict(poller.row, poller.generation + 1, true, false));
+  EXPECT_FALSE(tracer_->set_verdict(LS_MAX_LOOPS, 1, true, false));
+}
+
+TEST_F(TracerTest, TakesAPollOnAnotherInstanceForAWait) {
+  int inner = epoll_create1(EPOLL_CLOEXEC);
+  iterate([&] {
+    epoll_event event{};
+    epoll_wait(inner, &event, 1, 40);
+  });
+  close(inner);
+  auto stalls = take<StallEnded>();
+  ASSERT_EQ(stalls.size(), 1U);
+  EXPECT_GE(stalls[0].record.end_ns - stalls[0].record.start_ns, 39'000'000U);
+}
+
+TEST_F(TracerTest, StartsANewLoopWhereADescriptorNumberIsGivenAway) {
+  iterate([] {});
+  int number = epoll_;
+  close(epoll_);
+  sleep_ms(40);  // between two loops nothing is stalled
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  ASSERT_EQ(epoll_, number);
+  poll_once(epoll_);
+  auto found = events();
+  for (const Event& event : found) EXPECT_FALSE(std::holds_alternative<StallEnded>(event));
+  auto row = row_of(epoll_);
+  ASSERT_TRUE(row);
+  EXPECT_EQ(row->iterations, 0U);
+}
+
+TEST_F(TracerTest, FollowsALoopThatPollsByPoll) {
+  for (int i = 0; i < 3; i++) {
+    pollfd one{.fd = 0, .events = 0, .revents = 0};
+    poll(&one, 1, 0);
+    if (i == 1) sleep_ms(40);
+  }
+  auto stalls = take<StallEnded>();
+  ASSERT_EQ(stalls.size(), 1U);
+  EXPECT_GT(stalls[0].record.phase_ns[LS_CAUSE_SLEEP], kThresholdNs);
+}
+
+TEST_F(TracerTest, WatchesEachThreadByItself) {
+  std::thread other([] {
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    poll_once(epoll);
+    sleep_ms(40);
+    poll_once(epoll);
+    close(epoll);
+  });
+  iterate([] {});
+  other.join();
+  auto found = events();
+  int stalls = 0;
+  int ends = 0;
+  for (const Event& event : found) {
+    if (const auto* stall = std::get_if<StallEnded>(&event)) {
+      stalls++;
+      EXPECT_NE(stall->record.header.tid, static_cast<uint32_t>(getpid()));
+    }
+    if (const auto* end = std::get_if<LoopEnded>(&event)) {
+      ends++;
+      EXPECT_EQ(end->record.open, 0U);  // it closed its instance
+    }
+  }
+  EXPECT_EQ(stalls, 1);
+  EXPECT_EQ(ends, 1);
+}
+
+TEST_F(TracerTest, FollowsAForkedChildAndItsDeath) {
+  pid_t child = fork();
+  if (child == 0) {
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    poll_once(epoll);
+    sleep_ms(40);
+    poll_once(epoll);
+    kill(getpid(), SIGKILL);
+  }
+  waitpid(child, nullptr, 0);
+  bool forked = false;
+  bool stalled = false;
+  uint32_t exit_code = 0;
+  for (const Event& event : events()) {
+    if (const auto* fork = std::get_if<ProcessFork>(&event))
+      forked = fork->record.header.tgid == static_cast<uint32_t>(child) &&
+               fork->record.parent_tgid == static_cast<uint32_t>(getpid());
+    if (const auto* stall = std::get_if<StallEnded>(&event))
+      stalled = stall->record.header.tgid == static_cast<uint32_t>(child);
+    if (const auto* end = std::get_if<LoopEnded>(&event)) exit_code = end->record.exit_code;
+  }
+  EXPECT_TRUE(forked);
+  EXPECT_TRUE(stalled);
+  EXPECT_EQ(exit_code, static_cast<uint32_t>(SIGKILL));
+}
+
+TEST_F(TracerTest, CountsRecordsThatDoNotFitAndKeepsTheSumsRight) {
+  start({.threshold_ns = 1, .listed_only = true, .ring_bytes = 4096});
+  for (int i = 0; i < 1000; i++) poll_once(epoll_);
+  auto row = row_of(epoll_);
+  ASSERT_TRUE(row);
+  EXPECT_EQ(row->iterations, 999U);
+  EXPECT_EQ(row->stalls, 999U);
+  EXPECT_LT(row->stall_records, 20U);
+  EXPECT_EQ(tracer_->counters()[LS_COUNT_RING_FULL], row->stalls - row->stall_records);
+}
+
+TEST_F(TracerTest, CountsLoopsThatDoNotFitAndTakesFreedRowsAgain) {
+  // One thread can hold two rows, so every instance beyond replaces one; without their being
+  // freed the table runs full.
+  for (int i = 0; i < LS_MAX_LOOPS + 50; i++) {
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    poll_once(epoll);
+    close(epoll);
+  }
+  EXPECT_GT(tracer_->counters()[LS_COUNT_LOOPS_FULL], 0U);
+  for (uint32_t row : tracer_->used_rows()) {
+    auto loop = tracer_->read_row(row);
+    if (loop && loop->flags & LS_LOOP_RELEASED) tracer_->free_row(row);
+  }
+  EXPECT_LE(tracer_->used_rows().size(), 2U);
+  poll_once(epoll_);
+  EXPECT_TRUE(row_of(epoll_));
+}
+
+TEST_F(TracerTest, DoesNotWatchWhomNobodyListed) {
+  tracer_->forget_process(static_cast<uint32_t>(getpid()));
+  iterate([] { sleep_ms(40); });
+  EXPECT_TRUE(events().empty());
+  EXPECT_TRUE(tracer_->used_rows().empty());
+}
+
+TEST_F(TracerTest, KnowsItsOwnCost) {
+  for (int i = 0; i < 1000; i++) poll_once(epoll_);
+  uint64_t runs = 0;
+  uint64_t time = 0;
+  for (const ProgramCost& cost : tracer_->costs()) {
+    if (!cost.name.starts_with("epoll_wait")) continue;
+    runs += cost.runs;
+    time += cost.run_time_ns;
+  }
+  EXPECT_GE(runs, 2000U);
+  EXPECT_GT(time, 0U);
+}
+
+TEST(Features, TellsWhatTheKernelCanDo) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to load BPF programs";
+  for (const Feature& feature : probe_features()) {
+    EXPECT_TRUE(feature.ok || !feature.required) << feature.name << ": " << feature.detail;
+    EXPECT_FALSE(feature.detail.empty()) << feature.name;
+  }
+}
+
+TEST(Features, TheFentryFamilyWorksWhereTheKernelAllowsIt) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to load BPF programs";
+  if (!can_attach_fentry("__x64_sys_epoll_wait")) GTEST_SKIP() << "this kernel refuses fentry";
+  auto tracer = Tracer::open({.listed_only = true, .allow_fentry = true});
+  ASSERT_TRUE(tracer) << tracer.error().message;
+  ASSERT_TRUE(tracer->attach());
+}
+
+}  // namespace
+}  // namespace loopsight

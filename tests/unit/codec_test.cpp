@@ -1,0 +1,118 @@
+#include "daemon/event/codec.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+namespace loopsight {
+namespace {
+
+template <typename Record>
+std::vector<std::byte> bytes_of(Record record, uint32_t kind) {
+  record.header.kind = kind;
+  record.header.size = sizeof(record);
+  std::vector<std::byte> bytes(sizeof(record));
+  std::memcpy(bytes.data(), &record, sizeof(record));
+  return bytes;
+}
+
+ls_stall good_stall() {
+  ls_stall record{};
+  record.header.tgid = 7;
+  record.row = 3;
+  record.generation = 2;
+  record.start_ns = 100;
+  record.end_ns = 300;
+  record.phase_ns[LS_CAUSE_DISK] = 200;
+  record.longest.cause = LS_CAUSE_DISK;
+  return record;
+}
+
+TEST(Decode, ReadsAStall) {
+  auto event = decode(bytes_of(good_stall(), LS_KIND_STALL));
+  ASSERT_TRUE(event);
+  const auto& stall = std::get<StallEnded>(*event).record;
+  EXPECT_EQ(stall.header.tgid, 7U);
+  EXPECT_EQ(stall.phase_ns[LS_CAUSE_DISK], 200U);
+}
+
+TEST(Decode, RefusesEveryTruncation) {
+  auto bytes = bytes_of(good_stall(), LS_KIND_STALL);
+  for (size_t size = 0; size < bytes.size(); size++)
+    EXPECT_FALSE(decode(std::span(bytes).first(size))) << size;
+}
+
+TEST(Decode, RefusesNumbersOutOfRange) {
+  auto row = good_stall();
+  row.row = LS_MAX_LOOPS;
+  EXPECT_FALSE(decode(bytes_of(row, LS_KIND_STALL)));
+  row.row = 0;
+  EXPECT_FALSE(decode(bytes_of(row, LS_KIND_STALL)));
+  auto cause = good_stall();
+  cause.longest.cause = LS_CAUSES;
+  EXPECT_FALSE(decode(bytes_of(cause, LS_KIND_STALL)));
+  auto backwards = good_stall();
+  backwards.end_ns = 99;
+  EXPECT_FALSE(decode(bytes_of(backwards, LS_KIND_STALL)));
+  EXPECT_FALSE(decode(bytes_of(good_stall(), 77)));
+  EXPECT_FALSE(decode(bytes_of(good_stall(), LS_KIND_POLLER)));  // another kind's size
+}
+
+TEST(Decode, SurvivesRandomBytes) {
+  std::mt19937 random(20261122);
+  for (int round = 0; round < 20000; round++) {
+    std::vector<std::byte> bytes(random() % 1800);
+    for (std::byte& one : bytes) one = static_cast<std::byte>(random());
+    if (bytes.size() >= sizeof(ls_header)) {
+      ls_header header;
+      std::memcpy(&header, bytes.data(), sizeof(header));
+      header.kind = static_cast<uint32_t>(round % 2 == 0 ? random() % 8 : 0x100 + random() % 5);
+      header.size = static_cast<uint32_t>(bytes.size());
+      std::memcpy(bytes.data(), &header, sizeof(header));
+    }
+    (void)decode(bytes);
+  }
+}
+
+TEST(Encode, FactsComeBackAsTheyWere) {
+  ProcessFacts facts{.tgid = 42,
+                     .start_ticks = 123456789,
+                     .is_python = true,
+                     .why_not = "",
+                     .python = "3.11.2",
+                     .comm = "uvicorn",
+                     .program = "app \"x\"\n",
+                     .unit = "a.service",
+                     .container = ""};
+  auto event = decode(encode(facts, 5));
+  ASSERT_TRUE(event);
+  const auto& back = std::get<ProcessFacts>(*event);
+  EXPECT_EQ(back.tgid, 42U);
+  EXPECT_EQ(back.start_ticks, 123456789U);
+  EXPECT_TRUE(back.is_python);
+  EXPECT_EQ(back.program, facts.program);
+  EXPECT_EQ(back.unit, "a.service");
+}
+
+TEST(Encode, FactsOfAHostileProcessAreStillJson) {
+  ProcessFacts facts{.tgid = 1, .comm = "\xFF\xFE\"}", .program = std::string(3, '\0')};
+  auto event = decode(encode(facts, 5));
+  ASSERT_TRUE(event);
+  EXPECT_EQ(std::get<ProcessFacts>(*event).program, facts.program);
+}
+
+TEST(Encode, StateVerdictAndLossComeBack) {
+  LoopState state{.time_ns = 9, .row = 5};
+  state.loop.iterations = 77;
+  EXPECT_EQ(std::get<LoopState>(*decode(encode(state))).loop.iterations, 77U);
+  LoopVerdict verdict{
+      .time_ns = 9, .row = 5, .generation = 2, .is_loop = true, .kind = LoopKind::kUvloop};
+  auto back = std::get<LoopVerdict>(*decode(encode(verdict)));
+  EXPECT_TRUE(back.is_loop);
+  EXPECT_EQ(back.kind, LoopKind::kUvloop);
+  EXPECT_EQ(std::get<Lost>(*decode(encode(Lost{.time_ns = 1, .records = 3}))).records, 3U);
+}
+
+}  // namespace
+}  // namespace loopsight

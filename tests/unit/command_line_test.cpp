@@ -1,0 +1,80 @@
+#include "daemon/command_line.h"
+
+#include <gtest/gtest.h>
+
+namespace loopsight {
+namespace {
+
+template <typename Config>
+Config parse(std::vector<std::string> arguments) {
+  auto line = parse_command_line(std::move(arguments));
+  EXPECT_TRUE(std::holds_alternative<Config>(line));
+  if (!std::holds_alternative<Config>(line)) return {};
+  return std::get<Config>(line);
+}
+
+std::string refusal(std::vector<std::string> arguments) {
+  auto printed = parse<Printed>(std::move(arguments));
+  EXPECT_TRUE(printed.is_error);
+  EXPECT_EQ(std::count(printed.text.begin(), printed.text.end(), '\n'), 1) << printed.text;
+  return printed.text;
+}
+
+TEST(CommandLine, TraceTakesACommandWithOptionsOfItsOwn) {
+  auto config = parse<TraceConfig>({"trace", "--threshold", "20ms", "--format", "json", "--",
+                                    "python3", "app.py", "--threshold", "x", "--", "-q"});
+  EXPECT_EQ(config.selection.command,
+            (std::vector<std::string>{"python3", "app.py", "--threshold", "x", "--", "-q"}));
+  EXPECT_EQ(config.threshold_ns, 20'000'000U);
+  EXPECT_EQ(config.format, Format::kJson);
+  EXPECT_FALSE(config.duration_ns);
+}
+
+TEST(CommandLine, TraceTakesPidsInEveryForm) {
+  auto config =
+      parse<TraceConfig>({"trace", "--pid", "1", "2", "--pid", "3,4", "--duration", "2s"});
+  EXPECT_EQ(config.selection.pids, (std::vector<uint32_t>{1, 2, 3, 4}));
+  EXPECT_EQ(config.duration_ns, 2'000'000'000U);
+}
+
+TEST(CommandLine, TheOthersHaveTheContractsDefaults) {
+  auto run = parse<RunConfig>({"run"});
+  EXPECT_EQ(run.listen_address, "127.0.0.1:9788");
+  EXPECT_EQ(run.threshold_ns, 50'000'000U);
+  EXPECT_EQ(parse<CheckConfig>({"check"}).format, Format::kText);
+  EXPECT_EQ(parse<ReplayConfig>({"replay", "a.lsrec"}).recording, "a.lsrec");
+  auto record = parse<TraceConfig>({"record", "-o", "x", "--all"});
+  EXPECT_EQ(record.recording, "x");
+  EXPECT_TRUE(record.selection.all);
+}
+
+TEST(CommandLine, PrintsHelpAndVersion) {
+  for (const char* command : {"trace", "run", "check", "record", "replay"}) {
+    auto help = parse<Printed>({command, "--help"});
+    EXPECT_FALSE(help.is_error);
+    EXPECT_NE(help.text.find(std::string("loopsight ") + command), std::string::npos) << help.text;
+  }
+  EXPECT_NE(parse<Printed>({"--help"}).text.find("trace"), std::string::npos);
+  EXPECT_EQ(parse<Printed>({"--version"}).text.substr(0, 10), "loopsight ");
+}
+
+TEST(CommandLine, RefusesWithOneLineThatSaysWhereToLook) {
+  EXPECT_NE(refusal({}).find("--help"), std::string::npos);
+  EXPECT_NE(refusal({"bogus"}).find("--help"), std::string::npos);
+  EXPECT_NE(refusal({"trace"}).find("-- COMMAND"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "python3", "app.py"}).find("after --"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "--"}).find("no command"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "--all", "--", "x"}).find("exclude"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "--pid", "abc"}).find("--pid"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "--pid", "-1"}).find("--pid"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "--pid", "0"}).find("pid 0"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "--all", "--threshold", "5"}).find("no unit"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "--all", "--format", "xml"}).find("xml"), std::string::npos);
+  EXPECT_NE(refusal({"trace", "--all", "--unknown"}).find("trace --help"), std::string::npos);
+  EXPECT_NE(refusal({"record", "--all"}).find("output"), std::string::npos);
+  EXPECT_NE(refusal({"replay"}).find("FILE"), std::string::npos);
+  EXPECT_NE(refusal({"run", "--", "x"}).find("only trace"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace loopsight

@@ -1,0 +1,117 @@
+#include "daemon/attribute/elf_file.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "daemon/attribute/python_file.h"
+#include "daemon/base/fd.h"
+
+namespace loopsight {
+namespace {
+
+std::string read_file(const char* path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+// An unlinked file with this content.
+Fd file_with(const std::string& content) {
+  std::string pattern = "/tmp/loopsight-elf-XXXXXX";
+  Fd fd(mkstemp(pattern.data()));
+  unlink(pattern.c_str());
+  EXPECT_EQ(write(fd.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
+  return fd;
+}
+
+class PythonElf : public testing::Test {
+ protected:
+  void SetUp() override {
+    fd_ = Fd(open("/usr/bin/python3", O_RDONLY | O_CLOEXEC));
+    if (!fd_) GTEST_SKIP() << "no /usr/bin/python3 on this machine";
+  }
+  Fd fd_;
+};
+
+TEST_F(PythonElf, FindsWhatAnInterpreterDefines) {
+  auto file = ElfFile::open(fd_.get());
+  ASSERT_TRUE(file);
+  auto symbols = file->find_symbols({"_PyRuntime", "Py_Version", "no_such_symbol", "malloc"});
+  EXPECT_TRUE(symbols.contains("_PyRuntime"));
+  EXPECT_FALSE(symbols.contains("no_such_symbol"));
+  EXPECT_FALSE(symbols.contains("malloc"));  // used, not defined
+  EXPECT_TRUE(file->has_section(".text"));
+  EXPECT_FALSE(file->has_section(".nothing"));
+}
+
+TEST_F(PythonElf, TellsItsVersionAsItDoesItself) {
+  auto python = read_python_file(fd_.get());
+  ASSERT_TRUE(python);
+  FILE* pipe = popen(
+      "/usr/bin/python3 -c 'import platform; print(platform.python_version(), end=\"\")'", "r");
+  char truth[64] = {};
+  size_t got = fread(truth, 1, sizeof(truth) - 1, pipe);
+  pclose(pipe);
+  ASSERT_GT(got, 0U);
+  EXPECT_EQ(python->version, truth);
+}
+
+TEST(ElfFile, FindsNoInterpreterElsewhere) {
+  for (const char* path : {"/bin/sh", "/etc/passwd", "/proc/self/exe"}) {
+    Fd fd(open(path, O_RDONLY | O_CLOEXEC));
+    EXPECT_FALSE(read_python_file(fd.get())) << path;
+  }
+}
+
+TEST(ElfFile, RefusesWhatIsNoElf) {
+  for (const std::string& content : {std::string(),
+                                     std::string("\x7f"
+                                                 "ELF"),
+                                     std::string(64, 'x')})
+    EXPECT_FALSE(ElfFile::open(file_with(content).get()));
+}
+
+TEST_F(PythonElf, SurvivesBeingCutOffAnywhere) {
+  std::string whole = read_file("/usr/bin/python3");
+  std::mt19937 random(1);
+  for (int round = 0; round < 60; round++) {
+    Fd fd = file_with(whole.substr(0, random() % whole.size()));
+    (void)read_python_file(fd.get());
+  }
+}
+
+TEST_F(PythonElf, SurvivesDamagedHeaders) {
+  std::string whole = read_file("/usr/bin/python3");
+  Elf64_Ehdr header;
+  std::memcpy(&header, whole.data(), sizeof(header));
+  std::mt19937_64 random(2);
+  for (int round = 0; round < 120; round++) {
+    std::string damaged = whole;
+    // A few bytes of the file header, of the program headers or of the section headers.
+    for (int i = 0; i < 4; i++) {
+      size_t at = round % 3 == 0   ? random() % sizeof(header)
+                  : round % 3 == 1 ? header.e_phoff + random() % (header.e_phnum * 56U)
+                                   : header.e_shoff + random() % (header.e_shnum * 64U);
+      if (at < damaged.size()) damaged[at] = static_cast<char>(random());
+    }
+    (void)read_python_file(file_with(damaged).get());
+  }
+}
+
+TEST_F(PythonElf, ReadsOnlyWhatTheFileHolds) {
+  auto file = ElfFile::open(fd_.get());
+  EXPECT_FALSE(file->read_at(0, 8));
+  EXPECT_FALSE(file->read_at(UINT64_MAX - 4, 8));
+  EXPECT_TRUE(file->read_section(".nothing", 100).empty());
+  EXPECT_LE(file->read_section(".rodata", 100).size(), 100U);
+}
+
+}  // namespace
+}  // namespace loopsight

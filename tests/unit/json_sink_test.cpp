@@ -1,0 +1,90 @@
+#include "daemon/sink/json_sink.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace loopsight {
+namespace {
+
+StallReport sample() {
+  StallReport report;
+  report.process = {.workload = "uvicorn.service",
+                    .worker = 2,
+                    .comm = "uvicorn",
+                    .python = "3.11.2",
+                    .unit = "uvicorn.service"};
+  report.stall = {.loop = {1, 1},
+                  .tgid = 4242,
+                  .tid = 4243,
+                  .kind = LoopKind::kUvloop,
+                  .start_ns = 1'000'000'000,
+                  .end_ns = 1'150'200'000};
+  report.stall.causes[LS_CAUSE_SLEEP] = 150'100'000;
+  report.stall.causes[LS_CAUSE_CPU] = 100'000;
+  report.cause = LS_CAUSE_SLEEP;
+  report.wait = WaitReport{.syscall = "clock_nanosleep", .duration_ns = 150'100'000};
+  report.advice = "Sleep less.";
+  return report;
+}
+
+TEST(StallJson, HasEveryKeyOfTheContractInItsOrder) {
+  auto json = stall_json(sample(), WallClock::fixed(0), "h");
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : json.items()) keys.push_back(key);
+  EXPECT_EQ(keys, (std::vector<std::string>{
+                      "type",    "time",   "monotonic_ns", "host",        "workload",
+                      "worker",  "pid",    "tid",          "comm",        "container",
+                      "unit",    "python", "loop",         "in_progress", "duration_seconds",
+                      "cause",   "blame",  "causes",       "wait",        "culprit",
+                      "leaf",    "frames", "contributors", "gil_holder",  "gc",
+                      "delayed", "advice"}));
+}
+
+TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {
+  auto json = stall_json(sample(), WallClock::fixed(0), "h");
+  EXPECT_EQ(json["time"], "1970-01-01T00:00:01.000000Z");
+  EXPECT_EQ(json["monotonic_ns"], 1'000'000'000U);
+  EXPECT_EQ(json["loop"], "uvloop");
+  EXPECT_DOUBLE_EQ(json["duration_seconds"].get<double>(), 0.1502);
+  EXPECT_EQ(json["cause"], "sleep");
+  EXPECT_EQ(json["blame"], "code");
+  EXPECT_DOUBLE_EQ(json["causes"]["sleep"].get<double>(), 0.1501);
+  EXPECT_EQ(json["causes"].size(), 2U);
+  EXPECT_EQ(json["wait"]["syscall"], "clock_nanosleep");
+  EXPECT_TRUE(json["wait"]["target"].is_null());
+  EXPECT_TRUE(json["container"].is_null());
+  EXPECT_TRUE(json["culprit"].is_null());
+  EXPECT_TRUE(json["frames"].is_array());
+}
+
+TEST(StallJson, BlamesTheHost) {
+  StallReport report = sample();
+  report.host_to_blame = true;
+  EXPECT_EQ(stall_json(report, WallClock::fixed(0), "h")["blame"], "host");
+}
+
+TEST(ToLine, IsOneLineOfValidUtf8WhateverTheNames) {
+  StallReport report = sample();
+  report.process.comm = "a\n\xFF\"";
+  std::string line = to_line(stall_json(report, WallClock::fixed(0), "h\xC3"));
+  EXPECT_EQ(line.find('\n'), std::string::npos);
+  auto back = nlohmann::json::parse(line);
+  EXPECT_EQ(back["comm"], "a\n\xEF\xBF\xBD\"");
+}
+
+TEST(SummaryJson, HasTheContractsKeys) {
+  Summary summary;
+  summary.iterations = 5;
+  summary.busy[LS_CAUSE_CPU] = 2'000'000'000;
+  summary.loops.push_back({.workload = "a", .kind = "asyncio", .pid = 1, .tid = 1});
+  auto json = summary_json(summary);
+  for (const char* key :
+       {"type", "iterations", "stalls", "lost", "busy_seconds", "idle_seconds", "causes", "loops"})
+    EXPECT_TRUE(json.contains(key)) << key;
+  EXPECT_EQ(json["busy_seconds"], 2.0);
+  EXPECT_EQ(json["loops"][0]["workload"], "a");
+}
+
+}  // namespace
+}  // namespace loopsight

@@ -1,0 +1,83 @@
+#include "daemon/sink/metrics.h"
+
+#include <gtest/gtest.h>
+
+#include <regex>
+#include <set>
+
+namespace loopsight {
+namespace {
+
+Snapshot sample() {
+  Snapshot snapshot;
+  LoopProgress progress{.loop = {1, 1}, .tgid = 5, .tid = 5, .kind = LoopKind::kAsyncio};
+  progress.iterations = 6;
+  progress.buckets[0] = 4;
+  progress.buckets[7] = 1;
+  progress.buckets[LS_MAX_BUCKETS - 1] = 1;
+  progress.busy[LS_CAUSE_CPU] = 1'500'000'000;
+  progress.idle_ns = 250'000'000;
+  progress.stalled_ns = 70'000'000;
+  WorkloadProcess process{.workload = "a\"b\\c\nd", .python = "3.11.2"};
+  snapshot.totals.on_progress(progress, process, 1);
+  StallReport report{.process = process, .cause = LS_CAUSE_CPU};
+  report.stall = {.start_ns = 0, .end_ns = 80'000'000};
+  snapshot.totals.on_stall(report);
+  snapshot.probes = {{"sched_switch", true}, {"poll_enter", false}};
+  snapshot.programs = {{.program = "sched_switch", .runs = 3, .run_time_ns = 600}};
+  snapshot.lost = {{"ring_full", 2}};
+  snapshot.discarded = {{"not_a_loop", 1}};
+  return snapshot;
+}
+
+std::string page() {
+  Publication publication(WallClock::fixed(0), "h", 10);
+  publication.publish(sample());
+  return metrics_page(Metrics(publication, "1.2.3"));
+}
+
+TEST(Metrics, ShowsTheHistogramCumulated) {
+  std::string text = page();
+  EXPECT_NE(text.find("worker=\"0\",le=\"0.0005\"} 4\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("le=\"0.1\"} 5\n"), std::string::npos);
+  EXPECT_NE(text.find("le=\"10\"} 5\n"), std::string::npos);
+  EXPECT_NE(text.find("le=\"+Inf\"} 6\n"), std::string::npos);
+  EXPECT_NE(
+      text.find(
+          "loopsight_loop_iteration_seconds_sum{workload=\"a\\\"b\\\\c\\nd\",worker=\"0\"} 1.5"),
+      std::string::npos);
+}
+
+TEST(Metrics, StartsEveryCauseAtZero) {
+  std::string text = page();
+  for (const char* cause : kCauseNames) {
+    std::string label = std::string("cause=\"") + cause + "\"} ";
+    EXPECT_NE(text.find(label), std::string::npos) << cause;
+  }
+  EXPECT_NE(text.find("cause=\"disk\"} 0\n"), std::string::npos);
+}
+
+TEST(Metrics, HasNoPidNoAddressAndOnlyKnownLabels) {
+  std::set<std::string> labels;
+  std::string text = page();
+  std::regex label("[{,]([a-z_]+)=\"");
+  for (std::sregex_iterator found(text.begin(), text.end(), label), end; found != end; ++found)
+    labels.insert((*found)[1]);
+  EXPECT_EQ(labels,
+            (std::set<std::string>{"cause", "culprit", "kernel", "le", "loop", "probe", "program",
+                                   "python", "reason", "version", "worker", "workload"}));
+}
+
+TEST(Metrics, ShowsARunningStallProbesAndItsOwnCost) {
+  std::string text = page();
+  EXPECT_NE(text.find("loopsight_loop_stalled_seconds{"), std::string::npos);
+  EXPECT_NE(text.find("} 0.0"), std::string::npos);
+  EXPECT_NE(text.find("loopsight_probe_attached{probe=\"poll_enter\"} 0"), std::string::npos);
+  EXPECT_NE(text.find("loopsight_bpf_runs_total{program=\"sched_switch\"} 3"), std::string::npos);
+  EXPECT_NE(text.find("loopsight_events_lost_total{reason=\"ring_full\"} 2"), std::string::npos);
+  EXPECT_NE(text.find("loopsight_build_info{version=\"1.2.3\""), std::string::npos);
+  EXPECT_NE(text.find("process_resident_memory_bytes"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace loopsight

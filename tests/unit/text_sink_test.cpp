@@ -1,0 +1,105 @@
+#include "daemon/sink/text_sink.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace loopsight {
+namespace {
+
+StallReport sample() {
+  StallReport report;
+  report.process = {.workload = "app.py", .worker = 1, .comm = "python3", .python = "3.11.2"};
+  report.stall = {.tgid = 42,
+                  .tid = 42,
+                  .kind = LoopKind::kAsyncio,
+                  .start_ns = 1'500'000'000,
+                  .end_ns = 1'650'000'000};
+  report.stall.causes[LS_CAUSE_NETWORK] = 147'000'000;
+  report.stall.causes[LS_CAUSE_CPU] = 3'000'000;
+  report.cause = LS_CAUSE_NETWORK;
+  report.wait = WaitReport{.syscall = "recvfrom",
+                           .target = "10.0.0.5:5432",
+                           .cause = LS_CAUSE_NETWORK,
+                           .duration_ns = 147'000'000};
+  report.advice = "Do not.";
+  return report;
+}
+
+template <typename Write>
+std::string written(TextOptions options, Write write) {
+  char* text = nullptr;
+  size_t size = 0;
+  FILE* out = open_memstream(&text, &size);
+  TextSink sink(out, WallClock::fixed(0), options);
+  write(sink);
+  fclose(out);
+  std::string result(text, size);
+  std::free(text);
+  return result;
+}
+
+std::string stall_text(const StallReport& report, TextOptions options = {}) {
+  return written(options, [&](TextSink& sink) { EXPECT_TRUE(sink.on_stall(report)); });
+}
+
+TEST(TextSink, SaysAStallInThreeLines) {
+  EXPECT_EQ(stall_text(sample()),
+            "00:00:01.500  app.py[1] stalled for 150 ms: network 98 %, cpu 2 %\n"
+            "              pid 42 python 3.11.2 asyncio: waited 147 ms in recvfrom on "
+            "10.0.0.5:5432\n"
+            "              Do not.\n");
+}
+
+TEST(TextSink, IsBriefWhenAskedTo) {
+  std::string text = stall_text(sample(), {.quiet = true});
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+  EXPECT_EQ(written({.quiet = true}, [](TextSink& sink) { EXPECT_TRUE(sink.on_summary({})); }), "");
+}
+
+TEST(TextSink, ColoursOnlyWhenToldTo) {
+  EXPECT_EQ(stall_text(sample()).find('\x1b'), std::string::npos);
+  EXPECT_NE(stall_text(sample(), {.color = true}).find('\x1b'), std::string::npos);
+}
+
+TEST(TextSink, SaysThatAStallStillRunsOrWasEndedByASignal) {
+  StallReport running = sample();
+  running.stall.in_progress = true;
+  EXPECT_NE(stall_text(running).find("is stalled for"), std::string::npos);
+  StallReport killed = sample();
+  killed.stall.killed_by = 9;
+  EXPECT_NE(stall_text(killed).find("until signal 9 ended it"), std::string::npos);
+}
+
+TEST(TextSink, NamesNoWaitThatIsOnlyASmallPart) {
+  StallReport report = sample();
+  report.wait->duration_ns = 1'000'000;
+  EXPECT_NE(stall_text(report).find("no single long wait"), std::string::npos);
+}
+
+TEST(TextSink, SummarisesOrSaysThatNothingWasSeen) {
+  Summary summary;
+  EXPECT_NE(written({}, [&](TextSink& sink) { EXPECT_TRUE(sink.on_summary(summary)); })
+                .find("no event loop was seen"),
+            std::string::npos);
+  summary.stalls = 1;
+  summary.lost = 2;
+  summary.busy[LS_CAUSE_CPU] = 1'000'000;
+  summary.loops.push_back(
+      {.workload = "a", .kind = "uvloop", .iterations = 3, .idle_ns = 3, .busy_ns = 1});
+  std::string text = written({}, [&](TextSink& sink) { EXPECT_TRUE(sink.on_summary(summary)); });
+  EXPECT_NE(text.find("1 stall in"), std::string::npos);
+  EXPECT_NE(text.find("25.0 % busy"), std::string::npos);
+  EXPECT_NE(text.find("2 records were lost"), std::string::npos);
+}
+
+TEST(TextSink, ReportsThatItsOutputTakesNoMore) {
+  FILE* full = std::fopen("/dev/full", "w");
+  TextSink sink(full, WallClock::fixed(0), {});
+  EXPECT_FALSE(sink.on_stall(sample()));
+  std::fclose(full);
+}
+
+}  // namespace
+}  // namespace loopsight

@@ -1,0 +1,238 @@
+#include "daemon/correlate/timeline.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+namespace loopsight {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kThreshold = 50 * kMs;
+
+uint64_t sum(const CauseTimes& causes) {
+  return std::accumulate(causes.begin(), causes.end(), uint64_t{0});
+}
+
+PollerSeen poller(uint32_t row = 1, uint32_t generation = 1) {
+  PollerSeen event{};
+  event.record.header = {.kind = LS_KIND_POLLER, .size = 0, .time_ns = 0, .tgid = 10, .tid = 11};
+  event.record.row = row;
+  event.record.generation = generation;
+  return event;
+}
+
+LoopVerdict verdict(bool is_loop, uint32_t row = 1, uint32_t generation = 1) {
+  return {.time_ns = 1,
+          .row = row,
+          .generation = generation,
+          .is_loop = is_loop,
+          .kind = LoopKind::kAsyncio};
+}
+
+StallEnded stall(uint64_t start_ms, uint64_t end_ms, uint32_t generation = 1) {
+  StallEnded event{};
+  event.record.header.tgid = 10;
+  event.record.header.tid = 11;
+  event.record.row = 1;
+  event.record.generation = generation;
+  event.record.start_ns = start_ms * kMs;
+  event.record.end_ns = end_ms * kMs;
+  event.record.phase_ns[LS_CAUSE_SLEEP] = (end_ms - start_ms) * kMs;
+  return event;
+}
+
+LoopState state(uint64_t now_ms, uint32_t phase, uint64_t phase_start_ms) {
+  LoopState event;
+  event.time_ns = now_ms * kMs;
+  event.row = 1;
+  event.loop.generation = 1;
+  event.loop.flags = LS_LOOP_USED | LS_LOOP_ACCEPTED;
+  event.loop.tgid = 10;
+  event.loop.tid = 11;
+  event.loop.phase = phase;
+  event.loop.phase_start_ns = phase_start_ms * kMs;
+  event.loop.slice_start_ns = phase_start_ms * kMs;
+  return event;
+}
+
+LoopEnded end(uint64_t now_ms, uint32_t exit_code = 0, bool open = true) {
+  LoopEnded event{};
+  event.record.header.time_ns = now_ms * kMs;
+  event.record.row = 1;
+  event.record.generation = 1;
+  event.record.reason = LS_END_THREAD_EXIT;
+  event.record.exit_code = exit_code;
+  event.record.open = open;
+  return event;
+}
+
+class TimelineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    timeline_.on_poller(poller());
+    timeline_.on_verdict(verdict(true));
+  }
+  Timeline timeline_{kThreshold};
+};
+
+TEST_F(TimelineTest, ReportsAStallThatEnded) {
+  auto found = timeline_.on_stall(stall(100, 250));
+  ASSERT_EQ(found.stalls.size(), 1U);
+  EXPECT_EQ(found.stalls[0].duration_ns(), 150 * kMs);
+  EXPECT_EQ(found.stalls[0].tgid, 10U);
+  EXPECT_EQ(found.stalls[0].kind, LoopKind::kAsyncio);
+  EXPECT_FALSE(found.stalls[0].in_progress);
+}
+
+TEST_F(TimelineTest, MakesTheMissingPartUnknown) {
+  auto event = stall(100, 250);
+  event.record.phase_ns[LS_CAUSE_SLEEP] = 100 * kMs;
+  auto found = timeline_.on_stall(event);
+  EXPECT_EQ(found.stalls.at(0).causes[LS_CAUSE_UNKNOWN], 50 * kMs);
+  EXPECT_EQ(sum(found.stalls[0].causes), 150 * kMs);
+  EXPECT_EQ(timeline_.inconsistent_records(), 1U);
+}
+
+TEST_F(TimelineTest, CutsCausesThatExceedTheDuration) {
+  auto event = stall(100, 250);
+  event.record.phase_ns[LS_CAUSE_CPU] = 400 * kMs;
+  auto found = timeline_.on_stall(event);
+  EXPECT_EQ(sum(found.stalls.at(0).causes), 150 * kMs);
+  EXPECT_EQ(timeline_.inconsistent_records(), 1U);
+}
+
+TEST_F(TimelineTest, LeavesOutAStallThatOverlapsTheOneBefore) {
+  EXPECT_EQ(timeline_.on_stall(stall(100, 250)).stalls.size(), 1U);
+  EXPECT_TRUE(timeline_.on_stall(stall(200, 300)).stalls.empty());
+  EXPECT_EQ(timeline_.on_stall(stall(250, 300)).stalls.size(), 1U);
+  EXPECT_EQ(timeline_.inconsistent_records(), 1U);
+}
+
+TEST_F(TimelineTest, RecognisesARecordOfAnEarlierOwner) {
+  timeline_.on_poller(poller(1, 2));
+  EXPECT_TRUE(timeline_.on_stall(stall(100, 250, 1)).stalls.empty());
+  EXPECT_EQ(timeline_.late_records(), 1U);
+}
+
+TEST(Timeline, HoldsStallsUntilTheVerdict) {
+  Timeline timeline(kThreshold);
+  timeline.on_poller(poller());
+  EXPECT_TRUE(timeline.on_stall(stall(100, 250)).stalls.empty());
+  auto found = timeline.on_verdict(verdict(true));
+  ASSERT_EQ(found.stalls.size(), 1U);
+  EXPECT_EQ(found.stalls[0].kind, LoopKind::kAsyncio);
+}
+
+TEST(Timeline, DropsTheStallsOfWhatIsNoLoop) {
+  Timeline timeline(kThreshold);
+  timeline.on_poller(poller());
+  timeline.on_stall(stall(100, 250));
+  EXPECT_TRUE(timeline.on_verdict(verdict(false)).stalls.empty());
+  EXPECT_TRUE(timeline.on_stall(stall(300, 400)).stalls.empty());
+  EXPECT_TRUE(timeline.on_state(state(500, LS_PHASE_POLL, 400)).progress.empty());
+}
+
+TEST_F(TimelineTest, FindsARunningStallAtTenTimesTheThresholdAndAtEachDoubling) {
+  std::vector<uint64_t> reported;
+  for (uint64_t now = 100; now <= 4300; now += 100) {
+    auto found = timeline_.on_state(state(now, LS_PHASE_BUSY, 100));
+    for (const Stall& one : found.stalls) {
+      EXPECT_TRUE(one.in_progress);
+      EXPECT_EQ(sum(one.causes), one.duration_ns());
+      reported.push_back(one.duration_ns() / kMs);
+    }
+  }
+  EXPECT_EQ(reported, (std::vector<uint64_t>{500, 1000, 2000, 4000}));
+  EXPECT_FALSE(timeline_.on_stall(stall(100, 4350)).stalls.at(0).in_progress);
+}
+
+TEST_F(TimelineTest, SaysWhatARunningStallWaitsFor) {
+  auto event = state(1100, LS_PHASE_BUSY, 100);
+  event.loop.phase_ns[LS_CAUSE_CPU] = 20 * kMs;
+  event.loop.off_cpu = 1;
+  event.loop.wait = {.start_ns = 120 * kMs, .cause = LS_CAUSE_NETWORK, .syscall = 45};
+  auto found = timeline_.on_state(event);
+  ASSERT_EQ(found.stalls.size(), 1U);
+  EXPECT_EQ(found.stalls[0].causes[LS_CAUSE_NETWORK], 980 * kMs);
+  EXPECT_EQ(found.stalls[0].causes[LS_CAUSE_CPU], 20 * kMs);
+  ASSERT_TRUE(found.stalls[0].wait);
+  EXPECT_EQ(found.stalls[0].wait->duration_ns, 980 * kMs);
+}
+
+TEST_F(TimelineTest, ShowsTheAgeOfARunningStallFromTheThresholdOn) {
+  EXPECT_EQ(timeline_.on_state(state(149, LS_PHASE_BUSY, 100)).progress.at(0).stalled_ns, 0U);
+  EXPECT_EQ(timeline_.on_state(state(160, LS_PHASE_BUSY, 100)).progress.at(0).stalled_ns, 60 * kMs);
+  EXPECT_EQ(timeline_.on_state(state(170, LS_PHASE_POLL, 165)).progress.at(0).stalled_ns, 0U);
+}
+
+TEST_F(TimelineTest, IsSilentAboutALoopThatWasClosedOrSteppedAside) {
+  auto closed = state(9000, LS_PHASE_BUSY, 100);
+  closed.loop.flags |= LS_LOOP_STALE;
+  auto found = timeline_.on_state(closed);
+  EXPECT_TRUE(found.stalls.empty());
+  EXPECT_EQ(found.progress.at(0).stalled_ns, 0U);
+  EXPECT_TRUE(timeline_.on_state(state(9000, LS_PHASE_NESTED, 100)).stalls.empty());
+}
+
+TEST_F(TimelineTest, ClosesARunningStallWhoseEndWasLostAsUnknown) {
+  ASSERT_EQ(timeline_.on_state(state(700, LS_PHASE_BUSY, 100)).stalls.size(), 1U);
+  auto after = state(1000, LS_PHASE_POLL, 900);
+  after.loop.stalls = 1;  // counted, but no record of it reached the ring buffer
+  auto found = timeline_.on_state(after);
+  ASSERT_EQ(found.stalls.size(), 1U);
+  EXPECT_FALSE(found.stalls[0].in_progress);
+  EXPECT_EQ(found.stalls[0].causes[LS_CAUSE_UNKNOWN], 800 * kMs);
+  EXPECT_EQ(found.progress.at(0).lost_stalls, 0U);
+}
+
+TEST_F(TimelineTest, CountsStallsWhoseRecordsWereLost) {
+  auto after = state(1000, LS_PHASE_POLL, 900);
+  after.loop.stalls = 5;
+  after.loop.stall_records = 2;
+  EXPECT_EQ(timeline_.on_state(after).progress.at(0).lost_stalls, 3U);
+  EXPECT_EQ(timeline_.on_state(after).progress.at(0).lost_stalls, 0U);
+}
+
+TEST_F(TimelineTest, ReportsProgressAsDifferences) {
+  auto first = state(100, LS_PHASE_POLL, 90);
+  first.loop.iterations = 10;
+  first.loop.idle_ns = 5 * kMs;
+  first.loop.busy_ns[LS_CAUSE_CPU] = 7 * kMs;
+  first.loop.buckets[0] = 10;
+  timeline_.on_state(first);
+  first.loop.iterations = 12;
+  first.loop.buckets[0] = 12;
+  auto found = timeline_.on_state(first);
+  EXPECT_EQ(found.progress.at(0).iterations, 2U);
+  EXPECT_EQ(found.progress.at(0).buckets[0], 2U);
+  EXPECT_EQ(found.progress.at(0).idle_ns, 0U);
+}
+
+TEST_F(TimelineTest, ReportsAStallThatDeathEnded) {
+  timeline_.on_state(state(300, LS_PHASE_BUSY, 100));
+  auto found = timeline_.on_end(end(350, 9));
+  ASSERT_EQ(found.stalls.size(), 1U);
+  EXPECT_EQ(found.stalls[0].killed_by, 9U);
+  EXPECT_EQ(found.stalls[0].duration_ns(), 250 * kMs);
+  EXPECT_TRUE(found.progress.at(0).ended);
+}
+
+TEST_F(TimelineTest, TakesAnOrdinaryExitForNoStall) {
+  timeline_.on_state(state(300, LS_PHASE_BUSY, 100));
+  EXPECT_TRUE(timeline_.on_end(end(350, 0)).stalls.empty());
+}
+
+TEST_F(TimelineTest, TakesDeathAfterTheLoopWasClosedForNoStall) {
+  timeline_.on_state(state(300, LS_PHASE_BUSY, 100));
+  EXPECT_TRUE(timeline_.on_end(end(350, 9, false)).stalls.empty());
+}
+
+TEST_F(TimelineTest, CountsLostRecords) {
+  timeline_.on_lost({.time_ns = 1, .records = 3});
+  timeline_.on_lost({.time_ns = 2, .records = 4});
+  EXPECT_EQ(timeline_.lost_records(), 7U);
+}
+
+}  // namespace
+}  // namespace loopsight

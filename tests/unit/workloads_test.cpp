@@ -1,0 +1,54 @@
+#include "daemon/attribute/workloads.h"
+
+#include <gtest/gtest.h>
+
+namespace loopsight {
+namespace {
+
+ProcessFacts facts(uint32_t tgid, const std::string& program) {
+  return {
+      .tgid = tgid, .is_python = true, .python = "3.11.2", .comm = "python3", .program = program};
+}
+
+TEST(WorkloadName, PrefersContainerThenUnitThenProgram) {
+  ProcessFacts one = facts(1, "app.py");
+  EXPECT_EQ(workload_name(one), "app.py");
+  one.unit = "api.service";
+  EXPECT_EQ(workload_name(one), "api.service");
+  one.container = std::string(64, 'b');
+  EXPECT_EQ(workload_name(one), "bbbbbbbbbbbb");
+  EXPECT_EQ(workload_name(ProcessFacts{}), "unknown");
+}
+
+TEST(WorkloadName, IsCleaned) { EXPECT_EQ(workload_name(facts(1, "a\nb\xFF")), "a?b\xEF\xBF\xBD"); }
+
+TEST(Workloads, GivesTheSmallestFreeNumber) {
+  Workloads workloads;
+  for (uint32_t tgid : {10, 11, 12}) workloads.on_facts(facts(tgid, "gunicorn"));
+  workloads.on_facts(facts(20, "other"));
+  EXPECT_EQ(workloads.find(10).worker, 0U);
+  EXPECT_EQ(workloads.find(12).worker, 2U);
+  EXPECT_EQ(workloads.find(20).worker, 0U);
+  workloads.on_exit(11);
+  workloads.on_facts(facts(13, "gunicorn"));
+  EXPECT_EQ(workloads.find(13).worker, 1U);
+}
+
+TEST(Workloads, DescribesAProcessAnewAfterItsExec) {
+  Workloads workloads;
+  workloads.on_facts(facts(10, "a"));
+  workloads.on_facts(facts(10, "b"));
+  EXPECT_EQ(workloads.find(10).workload, "b");
+  EXPECT_EQ(workloads.size(), 1U);
+  workloads.on_facts(facts(11, "a"));
+  EXPECT_EQ(workloads.find(11).worker, 0U);
+}
+
+TEST(Workloads, KnowsWhatItDoesNotKnow) {
+  Workloads workloads;
+  workloads.on_exit(5);
+  EXPECT_EQ(workloads.find(5).workload, "unknown");
+}
+
+}  // namespace
+}  // namespace loopsight
