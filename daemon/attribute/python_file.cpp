@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <set>
 #include <string_view>
@@ -26,12 +27,15 @@ constexpr std::pair<const char*, int> kFirstIn[] = {
     {"Py_Version", 11},
 };
 
-// The PY_VERSION literal ("3.9.2") of an interpreter before 3.11: a C string of its own.
+// The PY_VERSION literal ("3.9.2") of an interpreter before 3.11: a C string, which the linker may
+// have merged with the end of a longer one ("/opt/python-3.9.2").
 std::string find_version_literal(const ElfFile& file, int minor) {
   std::string rodata = file.read_section(".rodata", kMaxRodataBytes);
   std::string prefix = fmt::format("3.{}.", minor);
   for (size_t at = rodata.find(prefix); at != std::string::npos; at = rodata.find(prefix, at + 1)) {
-    if (at > 0 && rodata[at - 1] != '\0') continue;
+    if (at > 0 &&
+        (std::isdigit(static_cast<unsigned char>(rodata[at - 1])) || rodata[at - 1] == '.'))
+      continue;
     size_t length = strnlen(rodata.data() + at, rodata.size() - at);
     std::string_view text(rodata.data() + at, length);
     std::string_view patch = text.substr(prefix.size());

@@ -1,0 +1,181 @@
+"""What the end-to-end tests share: the real daemon, real programs, and the truth these print.
+
+Every process that a test starts ends with the test, and only by pid.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ZOO = ROOT / "tests" / "zoo"
+TARGETS = pathlib.Path(__file__).resolve().parent / "targets"
+LOOPSIGHT = os.environ.get("LOOPSIGHT", str(ROOT / "build" / "daemon" / "loopsight"))
+PYTHON = "/usr/bin/python3"
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="needs root to load BPF programs"))
+
+
+def parse_lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+class Results:
+    """The JSON lines of one trace."""
+
+    def __init__(self, lines):
+        self.all = [line for line in lines if line["type"] == "stall"]
+        self.stalls = [line for line in self.all if not line["in_progress"]]
+        self.summary = next((line for line in lines if line["type"] == "summary"), None)
+
+    def around(self, start, end):
+        """The stalls that contain this span of CLOCK_MONOTONIC seconds."""
+        slack = 0.002
+        return [
+            stall
+            for stall in self.stalls
+            if stall["monotonic_ns"] / 1e9 <= start + slack
+            and stall["monotonic_ns"] / 1e9 + stall["duration_seconds"] >= end - slack
+        ]
+
+
+class Traced:
+    def __init__(self, process, results, output, errors):
+        self.returncode = process.returncode
+        self.results = results
+        self.output = output
+        self.errors = errors
+
+
+@pytest.fixture
+def trace(tmp_path):
+    """Runs `loopsight trace` on a command to its end."""
+
+    def run(*command, options=(), timeout=120, env=None):
+        path = tmp_path / "stalls.json"
+        process = subprocess.run(
+            [LOOPSIGHT, "trace", "--format", "json", "--output", path, *options, "--", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=timeout,
+            text=True,
+            env=env,
+        )
+        lines = parse_lines(path.read_text()) if path.exists() else []
+        return Traced(process, Results(lines), process.stdout, process.stderr)
+
+    return run
+
+
+@contextlib.contextmanager
+def running(command, **options):
+    """A process that is ended when the block ends."""
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+@contextlib.contextmanager
+def tracing(path, *selection, options=()):
+    """`loopsight trace` on running processes; yields once it is attached."""
+    before = our_links()
+    command = [LOOPSIGHT, "trace", "--format", "json", "--output", str(path), *options, *selection]
+    with running(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: our_links() - before >= 20 or process.poll() is not None, 20)
+        time.sleep(0.3)  # the scan of what runs already comes after
+        yield process
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+
+
+def read_results(path):
+    return Results(parse_lines(pathlib.Path(path).read_text()))
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return bool(condition())
+
+
+BPFTOOL = shutil.which("bpftool", path="/usr/sbin:/sbin:" + os.environ.get("PATH", ""))
+
+
+def bpf_objects(kind):
+    listing = subprocess.run([BPFTOOL, "-j", kind, "show"], stdout=subprocess.PIPE, check=True)
+    return json.loads(listing.stdout or b"[]")
+
+
+def our_programs():
+    names = ("epoll_", "poll_e", "ppoll_e", "select_e", "pselect6_e", "sched_switch", "process_")
+    return {
+        one["id"] for one in bpf_objects("prog") if one.get("name", "").startswith(names)
+    }
+
+
+def our_links():
+    """How many of our programs are loaded: each is kept by its link alone once we are gone."""
+    return len(our_programs())
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def wait_for_port(port, seconds=15):
+    def answers():
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return True
+        return False
+
+    assert wait_until(answers, seconds), "nothing listens on port %d" % port
+
+
+def http_get(port, path="/", timeout=30):
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def skip_without(module):
+    """Skips where Debian's interpreter lacks a library."""
+    got = subprocess.run([PYTHON, "-c", "import " + module], stderr=subprocess.DEVNULL)
+    if got.returncode != 0:
+        pytest.skip("python3-%s is not installed" % module)
