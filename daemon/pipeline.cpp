@@ -16,7 +16,8 @@ namespace loopsight {
 namespace {
 
 constexpr uint64_t kReconcileNs = 60'000'000'000;
-constexpr uint64_t kShowNs = 1'000'000'000;  // how often a healthy loop's state is looked at
+constexpr uint64_t kShowNs = 1'000'000'000;      // how often a healthy loop's state is looked at
+constexpr uint64_t kShowIdleNs = 5'000'000'000;  // and that of one that does nothing
 constexpr size_t kMaxKnown = LS_MAX_PROCESSES;
 
 }  // namespace
@@ -246,7 +247,8 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
       loop->flags |= LS_LOOP_STALE;
       stalling = false;
     }
-    bool due = now_ns >= shown.time_ns + kShowNs && shown.iterations != loop->iterations;
+    bool idle = shown.iterations == loop->iterations;
+    bool due = now_ns >= shown.time_ns + (idle ? kShowIdleNs : kShowNs);
     if (!stalling && !shown.stalling && !due) continue;
     shown.iterations = loop->iterations;
     shown.time_ns = now_ns;

@@ -18,6 +18,7 @@ namespace loopsight {
 namespace {
 
 constexpr size_t kMaxTarget = 300;
+constexpr size_t kMaxName = 3 * size_t{LS_PATH_NAME_SIZE};  // each byte may become U+FFFD
 
 std::optional<std::string> socket_target(const ls_wait& wait) {
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -46,7 +47,7 @@ std::optional<std::string> path_target(const ls_wait& wait) {
     if (!filled) continue;
     if (i == LS_PATH_NAMES - 1) path = "...";
     path += '/';
-    path += clean_text(fixed_string(wait.names[i], LS_PATH_NAME_SIZE), LS_PATH_NAME_SIZE * 3);
+    path += clean_text(fixed_string(wait.names[i], LS_PATH_NAME_SIZE), kMaxName);
   }
   if (path.empty()) return std::nullopt;
   return path;

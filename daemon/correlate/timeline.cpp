@@ -60,12 +60,13 @@ Timeline::Loop* Timeline::find(LoopId id) {
   return &found->second;
 }
 
-void Timeline::found(Loop& loop, Stall stall, Findings& findings) {
+void Timeline::found(Loop& loop, const Stall& one, Findings& findings) {
+  Stall stall = one;
   stall.kind = loop.kind;
   if (loop.stage == Stage::kWatched)
-    findings.stalls.push_back(std::move(stall));
+    findings.stalls.push_back(stall);
   else if (loop.stage == Stage::kUndecided && loop.held.size() < kMaxHeldStalls)
-    loop.held.push_back(std::move(stall));
+    loop.held.push_back(stall);
 }
 
 Findings Timeline::on_poller(const PollerSeen& event) {
@@ -80,7 +81,7 @@ Findings Timeline::on_verdict(const LoopVerdict& event) {
   if (!loop) return findings;
   loop->stage = event.is_loop ? Stage::kWatched : Stage::kIgnored;
   loop->kind = event.kind;
-  for (Stall& stall : std::exchange(loop->held, {})) found(*loop, std::move(stall), findings);
+  for (const Stall& stall : std::exchange(loop->held, {})) found(*loop, stall, findings);
   if (event.is_loop) findings.progress.push_back(progress_of(*loop, event.time_ns, false));
   return findings;
 }
@@ -106,7 +107,7 @@ Findings Timeline::on_stall(const StallEnded& event) {
   if (!balance(stall)) inconsistent_records_++;
   loop->last_end_ns = stall.end_ns;
   if (loop->open_start_ns <= stall.start_ns) loop->open_start_ns = 0;
-  found(*loop, std::move(stall), findings);
+  found(*loop, stall, findings);
   return findings;
 }
 
@@ -142,7 +143,11 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   LoopProgress progress{.loop = loop.id, .tgid = loop.tgid, .tid = loop.tid, .kind = loop.kind};
   progress.iterations = difference(now.iterations, before.iterations);
   progress.zero_polls = difference(now.zero_polls, before.zero_polls);
-  progress.idle_ns = difference(now.idle_ns, before.idle_ns);
+  // A loop may sit in one poll call for hours; that time is idle as it passes, not when it ends.
+  uint64_t idle_ns = now.idle_ns;
+  if (now.phase == LS_PHASE_POLL) idle_ns += difference(now_ns, now.phase_start_ns);
+  progress.idle_ns = difference(idle_ns, loop.counted_idle_ns);
+  loop.counted_idle_ns = std::max(idle_ns, loop.counted_idle_ns);
   for (size_t i = 0; i < LS_CAUSES; i++)
     progress.busy[i] = difference(now.busy_ns[i], before.busy_ns[i]);
   for (size_t i = 0; i < LS_MAX_BUCKETS; i++)
@@ -179,7 +184,7 @@ Findings Timeline::on_state(const LoopState& event) {
     balance(stall);
     loop.open_start_ns = 0;
     progress.lost_stalls--;
-    found(loop, std::move(stall), findings);
+    found(loop, stall, findings);
   }
   uint64_t age = is_stalling(state) ? difference(event.time_ns, state.phase_start_ns) : 0;
   if (age >= threshold_ns_ * kInProgressFactor) {
@@ -192,7 +197,7 @@ Findings Timeline::on_state(const LoopState& event) {
       while (loop.next_report_ns <= age) loop.next_report_ns *= 2;
       Stall stall = open_phase(loop, event.time_ns);
       stall.in_progress = true;
-      found(loop, std::move(stall), findings);
+      found(loop, stall, findings);
     }
   }
   findings.progress.push_back(progress);
@@ -211,7 +216,7 @@ Findings Timeline::on_end(const LoopEnded& event) {
   if (was_busy && age >= threshold_ns_ && (signal != 0 || reported)) {
     Stall stall = open_phase(*loop, record.header.time_ns);
     stall.killed_by = signal;
-    found(*loop, std::move(stall), findings);
+    found(*loop, stall, findings);
   }
   if (loop->stage == Stage::kWatched)
     findings.progress.push_back(progress_of(*loop, record.header.time_ns, true));

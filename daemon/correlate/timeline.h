@@ -46,7 +46,8 @@ class Timeline {
     uint32_t tid = 0;
     ls_loop last{};  // the newest state
     uint64_t last_time_ns = 0;
-    ls_loop counted{};            // the state up to which progress was reported
+    ls_loop counted{};  // the state up to which progress was reported
+    uint64_t counted_idle_ns = 0;
     uint64_t last_end_ns = 0;     // of the newest stall
     uint64_t open_start_ns = 0;   // of a stall reported in progress, else 0
     uint64_t next_report_ns = 0;  // the age at which it is reported again
@@ -55,7 +56,7 @@ class Timeline {
 
   Loop& loop_of(LoopId id, uint32_t tgid, uint32_t tid);
   Loop* find(LoopId id);
-  void found(Loop& loop, Stall stall, Findings& findings);
+  void found(Loop& loop, const Stall& one, Findings& findings);
   LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
   Stall open_phase(const Loop& loop, uint64_t now_ns) const;
 

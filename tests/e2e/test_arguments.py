@@ -5,7 +5,17 @@ import subprocess
 import time
 
 import pytest
-from conftest import LOOPSIGHT, PYTHON, ZOO, free_port, our_programs, running, tracing, wait_until
+from conftest import (
+    LOOPSIGHT,
+    PYTHON,
+    ZOO,
+    free_port,
+    our_programs,
+    running,
+    tracing,
+    wait_for_port,
+    wait_until,
+)
 
 
 def call(*arguments, **options):
@@ -103,9 +113,7 @@ def test_a_port_that_is_taken():
     port = free_port()
     with running([PYTHON, "-m", "http.server", "--bind", "127.0.0.1", str(port)],
                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        assert wait_until(
-            lambda: "in use" in call("run", "--web.listen-address", "127.0.0.1:%d" % port).stderr
-        )
+        wait_for_port(port)
         line = one_line(call("run", "--web.listen-address", "127.0.0.1:%d" % port))
         assert "127.0.0.1:%d" % port in line and "--web.listen-address" in line
 

@@ -197,6 +197,7 @@ TEST_F(TimelineTest, CountsStallsWhoseRecordsWereLost) {
 TEST_F(TimelineTest, ReportsProgressAsDifferences) {
   auto first = state(100, LS_PHASE_POLL, 90);
   first.loop.iterations = 10;
+  first.loop.phase = LS_PHASE_NONE;
   first.loop.idle_ns = 5 * kMs;
   first.loop.busy_ns[LS_CAUSE_CPU] = 7 * kMs;
   first.loop.buckets[0] = 10;
@@ -207,6 +208,14 @@ TEST_F(TimelineTest, ReportsProgressAsDifferences) {
   EXPECT_EQ(found.progress.at(0).iterations, 2U);
   EXPECT_EQ(found.progress.at(0).buckets[0], 2U);
   EXPECT_EQ(found.progress.at(0).idle_ns, 0U);
+}
+
+TEST_F(TimelineTest, CountsIdleTimeWhileItPassesAndOnlyOnce) {
+  EXPECT_EQ(timeline_.on_state(state(100, LS_PHASE_POLL, 90)).progress.at(0).idle_ns, 10 * kMs);
+  EXPECT_EQ(timeline_.on_state(state(400, LS_PHASE_POLL, 90)).progress.at(0).idle_ns, 300 * kMs);
+  auto after = state(500, LS_PHASE_BUSY, 480);
+  after.loop.idle_ns = 390 * kMs;
+  EXPECT_EQ(timeline_.on_state(after).progress.at(0).idle_ns, 80 * kMs);
 }
 
 TEST_F(TimelineTest, ReportsAStallThatDeathEnded) {
