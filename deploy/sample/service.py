@@ -17,6 +17,7 @@ import urllib.request
 from aiohttp import web
 
 LOCK = threading.Lock()
+BLOCK = os.urandom(1 << 20)
 SCRATCH = tempfile.mkdtemp(prefix="loopsight-sample-")
 
 
@@ -66,7 +67,7 @@ async def order(request):
     path = os.path.join(SCRATCH, "journal")
     with open(path, "wb") as journal:
         for _ in range(40):
-            journal.write(os.urandom(1 << 20))
+            journal.write(BLOCK)
             journal.flush()
             os.fsync(journal.fileno())
     os.unlink(path)
