@@ -96,8 +96,12 @@ static __always_inline void ls_begin_busy(struct ls_loop *loop, __u64 now) {
   ls_end_write(loop);
 }
 
-static __always_inline void ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now) {
-  struct ls_stall *record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
+static __noinline void ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now) {
+  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
+  struct ls_stall *record;
+  if (kept && loop->longest.duration_ns > 0)
+    ls_send_stack(loop, row, LS_STACK_OF_WAIT, &kept->stack[kept->longest & 1], now);
+  record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
   loop->stalls++;
   if (!record) return;
   loop->stall_records++;
@@ -118,7 +122,7 @@ static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct 
   __u64 busy = now - loop->phase_start_ns;
   __u64 limit = loop->threshold_ns ? loop->threshold_ns : threshold_ns;
   __u32 bucket = ls_bucket(busy);
-  ls_settle(loop, task, now);
+  ls_settle(loop, row, task, now);
   loop->phase_ns[LS_CAUSE_CPU] += now - loop->slice_start_ns;
   loop->iterations++;
   if (bucket < LS_MAX_BUCKETS) loop->buckets[bucket]++;

@@ -39,6 +39,10 @@ struct path {
   struct dentry *dentry;
 };
 
+struct fs_struct {
+  struct path root;
+};
+
 struct super_block {
   unsigned long s_magic;
 };
@@ -137,6 +141,10 @@ struct sched_entity {
   struct cfs_rq *cfs_rq;
 };
 
+struct thread_struct {
+  unsigned long fsbase;
+};
+
 struct sched_info {
   unsigned long long run_delay;
 };
@@ -150,9 +158,11 @@ struct task_struct {
   unsigned int in_iowait : 1;
   struct sched_entity se;
   struct sched_info sched_info;
+  struct fs_struct *fs;
   struct files_struct *files;
   struct task_struct *group_leader;
   char comm[16];
+  struct thread_struct thread;
 };
 
 // The saved user registers; which of them carry a system call is processor.bpf.h's business.

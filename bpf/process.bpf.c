@@ -37,6 +37,7 @@ int process_exec(__u64 *ctx) {
   if (!entry && listed_only) return 0;
   ls_release_rows(task, LS_END_EXEC, bpf_ktime_get_ns());
   if (entry) entry->state = LS_PROCESS_UNDECIDED;
+  bpf_map_delete_elem(&pythons, &tgid);
   record = ls_process_record(LS_KIND_PROCESS_EXEC, task);
   if (record) bpf_ringbuf_submit(record, 0);
   return 0;
@@ -82,6 +83,7 @@ int process_exit(__u64 *ctx) {
   if (!entry) return 0;
   state = entry->state;
   bpf_map_delete_elem(&processes, &tgid);
+  bpf_map_delete_elem(&pythons, &tgid);
   if (state == LS_PROCESS_OTHER && !listed_only) return 0;
   record = ls_process_record(LS_KIND_PROCESS_EXIT, task);
   if (!record) return 0;

@@ -26,4 +26,10 @@ static __always_inline __u64 ls_stack_pointer(const struct pt_regs *regs) {
   return BPF_CORE_READ(regs, sp);
 }
 
+// What pthread_self() returns, and CPython keeps as thread_id: on x86-64 the FS base, for glibc and
+// musl alike.
+static __always_inline __u64 ls_thread_pointer(struct task_struct *task) {
+  return BPF_CORE_READ(task, thread.fsbase);
+}
+
 #endif

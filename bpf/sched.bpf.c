@@ -6,16 +6,24 @@
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
 const volatile __u32 has_prev_state = 1;
 
+extern const volatile __u64 threshold_ns;
+
 struct task_struct___state {
   unsigned int __state;
 } __attribute__((preserve_access_index));
 
+static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
+                                       struct task_struct *task, __u32 state, __u64 now) {
+  struct ls_loop *loop = ls_row(row);
+  if (!loop || !ls_in_busy_phase(loop)) return;
+  ls_switch_out(loop, row, task, state, now);
+  ls_keep_stack(row, thread, task, state);
+}
+
 static __always_inline void ls_switched_out(struct ls_thread *thread, struct task_struct *task,
                                             __u32 state, __u64 now) {
-  struct ls_loop *first = ls_row(thread->rows[0]);
-  struct ls_loop *second = ls_row(thread->rows[1]);
-  if (first) ls_switch_out(first, task, state, now);
-  if (second) ls_switch_out(second, task, state, now);
+  ls_row_out(thread->rows[0], thread, task, state, now);
+  ls_row_out(thread->rows[1], thread, task, state, now);
 }
 
 static __always_inline void ls_switched_in(struct ls_thread *thread, struct task_struct *task,
@@ -42,6 +50,36 @@ int sched_switch(__u64 *ctx) {
     ls_switched_out(left, prev, preempt ? 0 : state, bpf_ktime_get_ns());
   }
   if (came) ls_switched_in(came, next, bpf_ktime_get_ns());
+  return 0;
+}
+
+// A tick of a loop thread's own CPU clock, which runs only while the thread does. Nothing is done
+// before half the threshold has passed.
+SEC("perf_event")
+int cpu_sample(void *ctx) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_row_stacks *kept;
+  struct ls_stack *stack;
+  struct ls_loop *loop;
+  __u64 now, limit;
+  __u32 row;
+  if (!thread) return 0;
+  row = thread->rows[thread->active & 1];
+  loop = ls_row(row);
+  // An odd sequence: the tick came in the middle of one of our own programs.
+  if (!loop || loop->phase != LS_PHASE_BUSY || loop->sequence & 1) return 0;
+  now = bpf_ktime_get_ns();
+  limit = loop->threshold_ns ? loop->threshold_ns : threshold_ns;
+  if (now - loop->phase_start_ns < limit / 2) return 0;
+  kept = bpf_map_lookup_elem(&stacks, &row);
+  if (!kept) return 0;
+  ls_begin_write(loop);
+  ls_settle(loop, row, task, now);
+  ls_end_write(loop);
+  stack = &kept->stack[~kept->longest & 1];
+  if (ls_walk(ls_thread_pointer(task), thread, stack))
+    ls_send_stack(loop, row, LS_STACK_OF_SAMPLE, stack, now);
   return 0;
 }
 

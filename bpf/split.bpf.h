@@ -14,6 +14,7 @@
 #ifndef LOOPSIGHT_BPF_SPLIT_H
 #define LOOPSIGHT_BPF_SPLIT_H
 
+#include "frames.bpf.h"
 #include "wait.bpf.h"
 
 static __always_inline __u64 ls_run_delay(struct task_struct *task) {
@@ -57,7 +58,8 @@ static __always_inline void ls_infer_return(struct ls_loop *loop, struct task_st
 
 // Divides the finished off-CPU slice of the running thread among its cause, the run queue and
 // throttling.
-static __always_inline void ls_settle(struct ls_loop *loop, struct task_struct *task, __u64 now) {
+static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                      __u64 now) {
   struct ls_wait *wait = &loop->wait;
   __u64 off, queued, throttled;
   if (!loop->off_cpu) return;
@@ -76,8 +78,11 @@ static __always_inline void ls_settle(struct ls_loop *loop, struct task_struct *
     wait->duration_ns = off;
     if (throttled > off / 2) wait->cause = LS_CAUSE_THROTTLED;
   }
-  if (wait->duration_ns > loop->longest.duration_ns)
+  if (wait->duration_ns > loop->longest.duration_ns) {
+    struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
     __builtin_memcpy(&loop->longest, wait, sizeof(*wait));
+    if (kept) kept->longest ^= 1;  // the stack read at its beginning is now that of the longest
+  }
   loop->off_cpu = 0;
 }
 
@@ -85,11 +90,23 @@ static __always_inline bool ls_in_busy_phase(const struct ls_loop *loop) {
   return loop->phase == LS_PHASE_BUSY || loop->phase == LS_PHASE_NESTED;
 }
 
-static __always_inline void ls_switch_out(struct ls_loop *loop, struct task_struct *task,
+// The frames of a thread that goes to sleep; of one that was merely preempted none are kept.
+static __always_inline void ls_keep_stack(__u32 row, struct ls_thread *thread,
+                                          struct task_struct *task, __u32 state) {
+  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
+  struct ls_stack *stack;
+  if (!kept) return;
+  stack = &kept->stack[~kept->longest & 1];
+  if (state == 0)
+    stack->count = 0;
+  else
+    ls_walk(ls_thread_pointer(task), thread, stack);
+}
+
+static __always_inline void ls_switch_out(struct ls_loop *loop, __u32 row, struct task_struct *task,
                                           __u32 state, __u64 now) {
-  if (!ls_in_busy_phase(loop)) return;
   ls_begin_write(loop);
-  ls_settle(loop, task, now);
+  ls_settle(loop, row, task, now);
   ls_add(loop, LS_CAUSE_CPU, now - loop->slice_start_ns);
   ls_classify_wait(task, state, now, &loop->wait);
   loop->run_delay_ns = ls_run_delay(task);

@@ -18,6 +18,31 @@ struct ls_thread {
   __u32 active;  // index into rows
   __u32 asks;    // poller records sent for select and poll calls
   __u64 rejected_instance;
+  __u64 thread_state;  // address of its PyThreadState, verified at each walk; 0 not known
+};
+
+// Two stacks of a row: that of its newest wait, and that of the longest wait of the busy phase.
+struct ls_row_stacks {
+  __u32 longest;  // index of the longest wait's
+  __u32 pad;
+  struct ls_stack stack[2];
+};
+
+struct ls_scratch {
+  unsigned char frame[LS_FRAME_BYTES * 2];  // the second half keeps masked offsets inside
+};
+
+// Identifies what a code object was when its names were sent: it may be freed and its address
+// given to another.
+struct ls_code_key {
+  __u64 code;
+  __u32 tgid;
+  __u32 pad;
+};
+struct ls_code_identity {
+  __u64 filename;
+  __u64 name;
+  __u64 lines;
 };
 
 struct ls_process_entry {
@@ -63,6 +88,36 @@ LS_MAP struct {
 } rows_by_fd SEC(".maps");
 
 LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, LS_MAX_PROCESSES);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, __u32);  // tgid
+  __type(value, struct ls_python);
+} pythons SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, LS_MAX_LOOPS);
+  __type(key, __u32);
+  __type(value, struct ls_row_stacks);
+} stacks SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct ls_scratch);
+} scratch SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, struct ls_code_key);
+  __type(value, struct ls_code_identity);
+} codes SEC(".maps");
+
+LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, LS_COUNTERS);
   __type(key, __u32);
@@ -71,7 +126,7 @@ LS_MAP struct {
 
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 1 << 20);
+  __uint(max_entries, 1 << 21);
 } records SEC(".maps");
 
 static __always_inline void ls_count(__u32 counter) {

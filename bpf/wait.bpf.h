@@ -320,12 +320,17 @@ static __always_inline void ls_socket_target(struct file *file, struct ls_wait *
   }
 }
 
-static __always_inline void ls_path_target(struct file *file, struct ls_wait *wait) {
+// The path as the task sees it: up to its own root directory.
+static __always_inline void ls_path_target(struct task_struct *task, struct file *file,
+                                           struct ls_wait *wait) {
+  struct dentry *root = BPF_CORE_READ(task, fs, root.dentry);
+  struct vfsmount *root_mount = BPF_CORE_READ(task, fs, root.mnt);
   struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
   struct vfsmount *vfs = BPF_CORE_READ(file, f_path.mnt);
   __u32 depth = 0;
   for (int step = 0; step < LS_PATH_NAMES + 4; step++) {
     struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+    if (dentry == root && vfs == root_mount) break;
     if (dentry == BPF_CORE_READ(vfs, mnt_root)) {
       struct mount *mount = (void *)((char *)vfs - bpf_core_field_offset(struct mount, mnt));
       struct mount *above = BPF_CORE_READ(mount, mnt_parent);
@@ -360,7 +365,7 @@ static __always_inline void ls_find_target(struct task_struct *task, struct ls_w
     case LS_OBJECT_DIRECTORY:
     case LS_OBJECT_BLOCK_DEVICE:
     case LS_OBJECT_CHARACTER_DEVICE:
-    case LS_OBJECT_PIPE: ls_path_target(file, wait); break;
+    case LS_OBJECT_PIPE: ls_path_target(task, file, wait); break;
     default: break;
   }
 }

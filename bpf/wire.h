@@ -125,6 +125,66 @@ struct ls_loop {
   __u64 stall_records;  // of these, how many reached the ring buffer
 };
 
+#define LS_MAX_FRAMES 80       // Python frames of one stack, the innermost first
+#define LS_MAX_THREADS 256     // thread states searched for a thread's own
+#define LS_MAX_SHIMS 16        // frames of C calls passed over in one walk
+#define LS_CODE_NAME_SIZE 192  // bytes kept of a code object's names, in their own encoding
+#define LS_CODE_LINES_SIZE 3072
+
+// Where a version of CPython keeps what a walk reads; offsets in bytes. What is true of a version
+// or file is the same for each of its processes (see daemon/attribute/python_layout).
+struct ls_python {
+  __u64 runtime;    // address of _PyRuntime in this process
+  __u64 code_type;  // address of PyCode_Type in this process
+  __u32 minor;      // of 3.minor
+  __u16 interpreters_head;
+  __u16 interpreter_next;
+  __u16 interpreter_threads;
+  __u16 thread_next;
+  __u16 thread_id;
+  __u16 thread_frame;  // of the frame, or of the cframe that leads to it
+  __u16 cframe_frame;  // LS_NO_OFFSET: there is no cframe
+  __u16 frame_previous;
+  __u16 frame_code;
+  __u16 frame_instruction;
+  __u16 frame_owner;  // LS_NO_OFFSET: frames have none
+  __u16 frame_size;   // bytes to read of a frame, at most LS_FRAME_BYTES
+  __u16 object_type;
+  __u16 code_filename;
+  __u16 code_name;  // the qualified name where there is one
+  __u16 code_first_line;
+  __u16 code_lines;     // line table, a bytes object
+  __u16 code_adaptive;  // start of the instructions in the code object; before 3.11 unused
+  __u16 bytes_size;
+  __u16 bytes_data;
+  __u16 text_length;
+  __u16 text_state;
+  __u16 text_ascii;  // offset of the characters of an ASCII string
+  __u16 text_other;  // of any other compact string
+  __u16 pad;
+};
+#define LS_NO_OFFSET 0xffff
+#define LS_FRAME_BYTES 128
+
+struct ls_frame {
+  __u64 code;         // address of the code object
+  __u64 instruction;  // 3.11 and newer: address of the instruction; before: its index
+};
+
+enum ls_stack_end {
+  LS_STACK_NONE,  // not read
+  LS_STACK_COMPLETE,
+  LS_STACK_CUT,       // deeper than LS_MAX_FRAMES
+  LS_STACK_TORN,      // a frame that is none: the rest is not to be believed
+  LS_STACK_UNMAPPED,  // a page that is not resident
+};
+
+struct ls_stack {
+  __u32 count;
+  __u32 end;  // enum ls_stack_end
+  struct ls_frame frames[LS_MAX_FRAMES];
+};
+
 enum ls_kind {
   LS_KIND_POLLER = 1,    // a thread polls on something for the first time
   LS_KIND_STALL = 2,     // a busy phase over the threshold ended
@@ -132,6 +192,8 @@ enum ls_kind {
   LS_KIND_PROCESS_EXEC = 4,
   LS_KIND_PROCESS_FORK = 5,
   LS_KIND_PROCESS_EXIT = 6,
+  LS_KIND_STACK = 7,  // the frames of a stall, before its record; or of a CPU sample
+  LS_KIND_CODE = 8,   // a code object that a stack names for the first time
 };
 
 struct ls_header {
@@ -168,6 +230,38 @@ struct ls_stall {
   __u32 pad;
   __u64 phase_ns[LS_CAUSES];
   struct ls_wait longest;
+};
+
+enum ls_stack_source {
+  LS_STACK_OF_WAIT = 1,    // at the beginning of the longest wait
+  LS_STACK_OF_SAMPLE = 2,  // while on the CPU
+};
+
+struct ls_stack_record {
+  struct ls_header header;
+  __u32 row;
+  __u32 generation;
+  __u64 phase_start_ns;
+  __u32 source;  // enum ls_stack_source
+  __u32 pad;
+  struct ls_stack stack;
+};
+
+struct ls_text {
+  __u32 state;   // the string object's state word: kind and whether ASCII
+  __u32 length;  // characters; more than are here where it was cut
+  unsigned char bytes[LS_CODE_NAME_SIZE];
+};
+
+struct ls_code {
+  struct ls_header header;
+  __u64 code;
+  __u64 adaptive;  // address of the first instruction
+  __u32 first_line;
+  __u32 lines_size;  // of the whole line table; more than is here where it was cut
+  struct ls_text filename;
+  struct ls_text name;
+  unsigned char lines[LS_CODE_LINES_SIZE];
 };
 
 enum ls_end_reason {
@@ -211,6 +305,10 @@ enum ls_counter {
   LS_COUNT_PHASE_DROPPED,      // a busy phase that did not end at its own poll call
   LS_COUNT_MISSED_SWITCH,      // a thread came back to the CPU unseen
   LS_COUNT_TARGET_UNREADABLE,  // a wait's descriptor could not be followed
+  LS_COUNT_NO_THREAD_STATE,    // no thread state with this thread's pointer
+  LS_COUNT_STACK_TORN,
+  LS_COUNT_STACK_UNMAPPED,
+  LS_COUNT_CODE_UNREADABLE,
   LS_COUNTERS
 };
 

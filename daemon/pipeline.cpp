@@ -41,6 +41,10 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
           return timeline_.on_verdict(one);
         } else if constexpr (std::is_same_v<E, StallEnded>) {
           return timeline_.on_stall(one);
+        } else if constexpr (std::is_same_v<E, StackSeen>) {
+          return timeline_.on_stack(one);
+        } else if constexpr (std::is_same_v<E, CodeSeen>) {
+          codes_.on_code(one.record);
         } else if constexpr (std::is_same_v<E, LoopState>) {
           now_ns_ = one.time_ns;
           return timeline_.on_state(one);
@@ -52,6 +56,7 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
           if (one.is_python) workloads_.on_facts(one);
         } else if constexpr (std::is_same_v<E, ProcessExec> || std::is_same_v<E, ProcessExit>) {
           workloads_.on_exit(one.record.header.tgid);
+          codes_.on_exit(one.record.header.tgid);
         }
         return {};
       },
@@ -104,6 +109,10 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   if (!facts.is_python && !facts.python.empty())
     spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
   if (!facts.is_python) return {};
+  if (auto layout = reader_.layout(facts.tgid))
+    tracer_.set_python(facts.tgid, *layout);
+  else
+    spdlog::debug("pid {}: frames are not read: {}", facts.tgid, layout.error().message);
   return add(encode(facts, now_ns));
 }
 
@@ -192,6 +201,10 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
   spdlog::debug("pid {} tid {}: {} ({})", tgid, record.header.tid,
                 judgement.is_loop ? name_of(judgement.kind) : "no loop", judgement.reason);
   tracer_.set_verdict(record.row, record.generation, judgement.is_loop, judgement.is_native);
+  if (judgement.is_loop) {
+    if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
+      spdlog::debug("{}", sampled.error().message);
+  }
   return add(encode(LoopVerdict{.time_ns = record.header.time_ns,
                                 .row = record.row,
                                 .generation = record.generation,
@@ -320,7 +333,11 @@ Snapshot LiveSource::snapshot() const {
                         {"not_a_loop", rejected_},
                         {"phase_without_end", counters[LS_COUNT_PHASE_DROPPED]},
                         {"poll_on_no_epoll", counters[LS_COUNT_NO_INSTANCE]},
-                        {"unreadable_target", counters[LS_COUNT_TARGET_UNREADABLE]}};
+                        {"unreadable_target", counters[LS_COUNT_TARGET_UNREADABLE]},
+                        {"no_thread_state", counters[LS_COUNT_NO_THREAD_STATE]},
+                        {"torn_stack", counters[LS_COUNT_STACK_TORN]},
+                        {"unmapped_stack", counters[LS_COUNT_STACK_UNMAPPED]},
+                        {"unreadable_code", counters[LS_COUNT_CODE_UNREADABLE]}};
   snapshot.ready = true;
   return snapshot;
 }

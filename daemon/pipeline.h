@@ -48,7 +48,8 @@ class Pipeline {
 
   Timeline timeline_;
   Workloads workloads_;
-  Attributor attributor_{workloads_};
+  CodeObjects codes_;
+  Attributor attributor_{workloads_, codes_};
   Totals totals_;
   Summarizer summarizer_;
   std::vector<Sink*> sinks_;

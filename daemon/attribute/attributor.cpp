@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
+#include <map>
 #include <memory>
 
 #include "daemon/attribute/advice.h"
@@ -98,6 +100,72 @@ std::optional<std::string> describe_target(const ls_wait& wait) {
   }
 }
 
+namespace {
+
+int minor_of(const std::string& version) {
+  int minor = 0;
+  if (version.size() > 2 && version.starts_with("3."))
+    std::from_chars(version.data() + 2, version.data() + version.size(), minor);
+  return minor;
+}
+
+// The innermost frame of the user's own code; where there is none, the innermost of all.
+const Frame* find_culprit(const std::vector<Frame>& frames) {
+  for (const Frame& frame : frames)
+    if (!is_library_file(frame.file)) return &frame;
+  return frames.empty() ? nullptr : &frames.front();
+}
+
+constexpr size_t kMaxContributors = 5;
+
+}  // namespace
+
+// Chooses the stack that stands for the stall: of a wait the one at its beginning, of computing the
+// newest sample of the code that was met most often.
+void Attributor::name_code(const Stall& stall, StallReport& report) const {
+  int minor = minor_of(report.process.python);
+  const StackSample* wait = nullptr;
+  std::map<std::string, std::pair<size_t, const StackSample*>> on_cpu;  // by culprit
+  size_t cpu_samples = 0;
+  for (const StackSample& sample : stall.samples) {
+    auto frames = codes_.resolve(stall.tgid, minor, sample.stack);
+    const Frame* culprit = find_culprit(frames);
+    if (!culprit) continue;
+    if (!sample.on_cpu) {
+      wait = &sample;
+      if (stall.wait && stall.wait->duration_ns > 0)
+        report.contributors.push_back(
+            {.frame = *culprit, .ns = stall.wait->duration_ns, .cause = stall.wait->cause});
+      continue;
+    }
+    auto& [count, newest] = on_cpu[culprit->file + ":" + culprit->function];
+    count++;
+    newest = &sample;
+    cpu_samples++;
+  }
+  const StackSample* chosen = nullptr;
+  size_t most = 0;
+  for (const auto& [name, entry] : on_cpu) {
+    auto frames = codes_.resolve(stall.tgid, minor, entry.second->stack);
+    report.contributors.push_back({.frame = *find_culprit(frames),
+                                   .ns = stall.causes[LS_CAUSE_CPU] * entry.first / cpu_samples,
+                                   .cause = LS_CAUSE_CPU});
+    if (entry.first > most) {
+      most = entry.first;
+      chosen = entry.second;
+    }
+  }
+  bool is_wait = report.cause != LS_CAUSE_CPU && !report.host_to_blame;
+  if (wait && (is_wait || !chosen)) chosen = wait;
+  std::stable_sort(report.contributors.begin(), report.contributors.end(),
+                   [](const Contributor& a, const Contributor& b) { return a.ns > b.ns; });
+  if (report.contributors.size() > kMaxContributors) report.contributors.resize(kMaxContributors);
+  if (!chosen) return;
+  report.frames = codes_.resolve(stall.tgid, minor, chosen->stack);
+  report.frames_cut = chosen->stack.end != LS_STACK_COMPLETE;
+  if (const Frame* culprit = find_culprit(report.frames)) report.culprit = *culprit;
+}
+
 StallReport Attributor::on_stall(const Stall& stall) const {
   StallReport report{.stall = stall, .process = workloads_.find(stall.tgid)};
   auto largest = std::max_element(stall.causes.begin(), stall.causes.end());
@@ -111,6 +179,7 @@ StallReport Attributor::on_stall(const Stall& stall) const {
                    .cause = stall.wait->cause,
                    .duration_ns = stall.wait->duration_ns};
   }
+  name_code(stall, report);
   return report;
 }
 

@@ -3,18 +3,23 @@
 
 #include <string>
 
+#include "daemon/attribute/code_objects.h"
 #include "daemon/attribute/report.h"
 
 namespace loopsight {
 
 class Attributor {
  public:
-  explicit Attributor(const Workloads& workloads) : workloads_(workloads) {}
+  Attributor(const Workloads& workloads, const CodeObjects& codes)
+      : workloads_(workloads), codes_(codes) {}
 
   StallReport on_stall(const Stall& stall) const;
 
  private:
+  void name_code(const Stall& stall, StallReport& report) const;
+
   const Workloads& workloads_;
+  const CodeObjects& codes_;
 };
 
 // The name of a system call on this processor; "syscall 451" where it has none here.

@@ -67,6 +67,15 @@ const ElfFile::Section* ElfFile::section(std::string_view name) const {
   return found == sections_.end() ? nullptr : &*found;
 }
 
+std::vector<ElfSegment> ElfFile::segments() const {
+  std::vector<ElfSegment> loadable;
+  for (const Elf64_Phdr& segment : segments_)
+    if (segment.p_type == PT_LOAD)
+      loadable.push_back(
+          {.offset = segment.p_offset, .address = segment.p_vaddr, .size = segment.p_filesz});
+  return loadable;
+}
+
 bool ElfFile::has_section(std::string_view name) const { return section(name) != nullptr; }
 
 std::optional<ElfFile::SymbolTable> ElfFile::symbol_table() const {

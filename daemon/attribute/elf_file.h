@@ -22,6 +22,13 @@ struct ElfSymbol {
   uint64_t size = 0;
 };
 
+// A loadable segment: file bytes from `offset` on stand at `address`.
+struct ElfSegment {
+  uint64_t offset = 0;
+  uint64_t address = 0;
+  uint64_t size = 0;  // in the file
+};
+
 class ElfFile {
  public:
   // Reads the headers through `fd`, which must outlive the object. Errors: not ELF, another class
@@ -31,6 +38,8 @@ class ElfFile {
   // Those of `names` that the file itself defines in its dynamic symbol table.
   std::map<std::string, ElfSymbol> find_symbols(
       const std::set<std::string, std::less<>>& names) const;
+
+  std::vector<ElfSegment> segments() const;
 
   bool has_section(std::string_view name) const;
 

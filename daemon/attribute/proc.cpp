@@ -58,7 +58,7 @@ bool parse_mapping(std::string_view line, Mapping& mapping) {
   // 00400000-00422000 r-xp 00001000 fe:00 10952836                  /usr/bin/python3.11
   std::string_view range = take_field(line, ' ');
   std::string_view permissions = take_field(line, ' ');
-  take_field(line, ' ');  // offset
+  std::string_view offset = take_field(line, ' ');
   std::string_view device = take_field(line, ' ');
   std::string_view inode = take_field(line, ' ');
   std::string_view start = take_field(range, '-');
@@ -66,8 +66,9 @@ bool parse_mapping(std::string_view line, Mapping& mapping) {
   uint32_t major_number = 0;
   uint32_t minor_number = 0;
   if (!parse_number(start, mapping.start, 16) || !parse_number(range, mapping.end, 16) ||
-      !parse_number(inode, mapping.inode) || !parse_number(major, major_number, 16) ||
-      !parse_number(device, minor_number, 16) || permissions.size() < 4)
+      !parse_number(offset, mapping.offset, 16) || !parse_number(inode, mapping.inode) ||
+      !parse_number(major, major_number, 16) || !parse_number(device, minor_number, 16) ||
+      permissions.size() < 4)
     return false;
   mapping.device = static_cast<uint64_t>(major_number) << 32 | minor_number;
   mapping.executable = permissions[2] == 'x';

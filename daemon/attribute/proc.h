@@ -29,6 +29,7 @@ std::vector<uint32_t> read_children(const std::string& proc_root, uint32_t pid);
 struct Mapping {
   uint64_t start = 0;
   uint64_t end = 0;
+  uint64_t offset = 0;  // in the file
   uint64_t device = 0;  // as the maps file spells it: major << 32 | minor
   uint64_t inode = 0;
   bool executable = false;

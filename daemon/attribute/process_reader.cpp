@@ -7,6 +7,7 @@
 
 #include "daemon/attribute/cgroup.h"
 #include "daemon/attribute/proc.h"
+#include "daemon/attribute/python_layout.h"
 
 namespace loopsight {
 namespace {
@@ -87,16 +88,28 @@ ProcessFacts ProcessReader::read(uint32_t tgid) {
     facts.why_not = "no CPython interpreter among its mapped files";
     return facts;
   }
-  facts.python = python->version;
-  facts.is_python = python->minor >= kOldestMinor && python->minor <= kNewestMinor;
+  const PythonFile& file = python->file;
+  facts.python = file.version;
+  facts.is_python = file.minor >= kOldestMinor && file.minor <= kNewestMinor;
   if (!facts.is_python)
-    facts.why_not = fmt::format("CPython {} is not supported (3.{} to 3.{} are)", python->version,
+    facts.why_not = fmt::format("CPython {} is not supported (3.{} to 3.{} are)", file.version,
                                 kOldestMinor, kNewestMinor);
   facts.program = program_name(read_proc_file(directory + "cmdline", kMaxCommandLine).value_or(""));
   Placement placement = parse_cgroup(read_proc_file(directory + "cgroup", 65536).value_or(""));
   facts.container = placement.container;
   facts.unit = placement.unit;
   return facts;
+}
+
+Result<ls_python> ProcessReader::layout(uint32_t tgid) {
+  auto python = files_.find(tgid, read_mappings(proc_root_, tgid));
+  if (!python) return failure("no interpreter found");
+  if (python->file.code_type == 0) return failure("its interpreter does not export PyCode_Type");
+  auto layout = python_layout(python->file.minor, python->file.debug_offsets);
+  if (!layout) return layout;
+  layout->runtime = python->base + python->file.runtime;
+  layout->code_type = python->base + python->file.code_type;
+  return layout;
 }
 
 }  // namespace loopsight

@@ -3,7 +3,9 @@
 
 #include <string>
 
+#include "bpf/wire.h"
 #include "daemon/attribute/python_file.h"
+#include "daemon/base/result.h"
 #include "daemon/event/event.h"
 
 namespace loopsight {
@@ -16,6 +18,9 @@ class ProcessReader {
   // Never fails: for a process that is gone or cannot be read, is_python is false and why_not says
   // so. Strings are as the process gave them, bounded but not cleaned.
   ProcessFacts read(uint32_t tgid);
+
+  // For the kernel's frame walk; an error says why this process's frames cannot be read.
+  Result<ls_python> layout(uint32_t tgid);
 
   const std::string& proc_root() const { return proc_root_; }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "daemon/attribute/elf_file.h"
+#include "daemon/attribute/python_layout.h"
 
 namespace loopsight {
 namespace {
@@ -61,29 +62,48 @@ std::optional<PythonFile> from_version_hex(uint32_t hex) {
   return PythonFile{.minor = static_cast<int>(minor), .version = version};
 }
 
+// Where a file was loaded: the mapping shows bytes of one of its segments.
+uint64_t load_base(const PythonFile& file, const Mapping& mapping) {
+  for (const ElfSegment& segment : file.segments) {
+    uint64_t page_start = segment.offset & ~uint64_t{0xFFF};
+    if (mapping.offset < page_start || mapping.offset >= segment.offset + segment.size) continue;
+    return mapping.start - (segment.address - segment.offset + mapping.offset);
+  }
+  return mapping.start - mapping.offset;
+}
+
 }  // namespace
 
 std::optional<PythonFile> read_python_file(int fd) {
   auto file = ElfFile::open(fd);
   if (!file) return std::nullopt;
-  std::set<std::string, std::less<>> names = {"_PyRuntime"};
+  std::set<std::string, std::less<>> names = {"_PyRuntime", "PyCode_Type"};
   for (const auto& [name, minor] : kFirstIn) names.emplace(name);
   auto symbols = file->find_symbols(names);
   if (!symbols.contains("_PyRuntime")) return std::nullopt;
+  std::optional<PythonFile> python;
   if (auto version = symbols.find("Py_Version"); version != symbols.end()) {
     auto bytes = file->read_at(version->second.address, sizeof(uint32_t));
     uint32_t hex = 0;
     if (!bytes) return std::nullopt;
     std::memcpy(&hex, bytes->data(), sizeof(hex));
-    return from_version_hex(hex);
+    python = from_version_hex(hex);
+    if (!python) return std::nullopt;
+  } else {
+    int minor = 7;
+    for (const auto& [name, first] : kFirstIn)
+      if (symbols.contains(name)) minor = first;
+    python = PythonFile{.minor = minor, .version = find_version_literal(*file, minor)};
   }
-  int minor = 7;
-  for (const auto& [name, first] : kFirstIn)
-    if (symbols.contains(name)) minor = first;
-  return PythonFile{.minor = minor, .version = find_version_literal(*file, minor)};
+  python->runtime = symbols["_PyRuntime"].address;
+  if (symbols.contains("PyCode_Type")) python->code_type = symbols["PyCode_Type"].address;
+  python->debug_offsets = file->read_at(python->runtime, kDebugOffsetsBytes).value_or("");
+  python->segments = file->segments();
+  return python;
 }
 
-std::optional<PythonFile> PythonFiles::find(uint32_t pid, const std::vector<Mapping>& mappings) {
+std::optional<PythonFiles::Found> PythonFiles::find(uint32_t pid,
+                                                    const std::vector<Mapping>& mappings) {
   std::set<std::pair<uint64_t, uint64_t>> seen;
   for (const Mapping& mapping : mappings) {
     if (!mapping.executable || !seen.insert({mapping.device, mapping.inode}).second) continue;
@@ -97,7 +117,8 @@ std::optional<PythonFile> PythonFiles::find(uint32_t pid, const std::vector<Mapp
       if (known_.size() >= kMaxFiles) known_.clear();
       known = known_.emplace(identity, read_python_file(fd.get())).first;
     }
-    if (known->second) return known->second;
+    if (known->second)
+      return Found{.file = *known->second, .base = load_base(*known->second, mapping)};
   }
   return std::nullopt;
 }

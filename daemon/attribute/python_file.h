@@ -8,7 +8,9 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <vector>
 
+#include "daemon/attribute/elf_file.h"
 #include "daemon/attribute/proc.h"
 
 namespace loopsight {
@@ -16,6 +18,11 @@ namespace loopsight {
 struct PythonFile {
   int minor = 0;        // of 3.minor
   std::string version;  // "3.11.2"; "3.9" where the patch level cannot be told
+  // For reading its processes' frames; addresses as the file has them.
+  uint64_t runtime = 0;       // _PyRuntime
+  uint64_t code_type = 0;     // PyCode_Type, 0 where it is not exported
+  std::string debug_offsets;  // what the file holds at _PyRuntime (3.13 and newer)
+  std::vector<ElfSegment> segments;
 };
 
 // Reads the version through `fd`; nothing for a file that is not a CPython 3.7 or newer.
@@ -30,8 +37,12 @@ class PythonFiles {
  public:
   explicit PythonFiles(std::string proc_root) : proc_root_(std::move(proc_root)) {}
 
+  struct Found {
+    PythonFile file;
+    uint64_t base = 0;  // what to add to the file's addresses in this process
+  };
   // The interpreter among the executable mappings of a process.
-  std::optional<PythonFile> find(uint32_t pid, const std::vector<Mapping>& mappings);
+  std::optional<Found> find(uint32_t pid, const std::vector<Mapping>& mappings);
 
  private:
   using Identity = std::tuple<uint64_t, uint64_t, int64_t, int64_t, int64_t>;

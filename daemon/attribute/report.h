@@ -17,6 +17,13 @@ struct Frame {
   uint32_t line = 0;
 };
 
+// A part of a busy phase and who caused it.
+struct Contributor {
+  Frame frame;
+  uint64_t ns = 0;
+  uint32_t cause = LS_CAUSE_CPU;
+};
+
 struct WaitReport {
   std::string syscall;                // "clock_nanosleep"; "" outside a system call
   std::optional<std::string> target;  // "10.0.0.5:5432", "/var/lib/x.db", "pid 77"
@@ -30,8 +37,10 @@ struct StallReport {
   uint32_t cause = LS_CAUSE_UNKNOWN;  // the largest share
   bool host_to_blame = false;
   std::optional<WaitReport> wait;
-  std::optional<Frame> culprit;  // nothing where frames are not readable
-  std::vector<Frame> frames;     // innermost first
+  std::optional<Frame> culprit;           // nothing where frames are not readable
+  std::vector<Frame> frames;              // innermost first; empty where they are not readable
+  bool frames_cut = false;                // there are more than were read
+  std::vector<Contributor> contributors;  // the largest first
   std::string advice;
 };
 

@@ -20,6 +20,13 @@ struct LoopId {
   auto operator<=>(const LoopId&) const = default;
 };
 
+// What the thread's Python frames were when it was looked at.
+struct StackSample {
+  uint64_t time_ns = 0;
+  bool on_cpu = false;  // else at the beginning of the longest wait
+  ls_stack stack{};
+};
+
 struct Stall {
   LoopId loop;
   uint32_t tgid = 0;
@@ -29,10 +36,11 @@ struct Stall {
   uint64_t end_ns = 0;     // in progress: when it was looked at
   uint64_t iteration = 0;  // its number in the loop, from 1; 0 not known
   bool in_progress = false;
-  bool nested = false;          // another loop polled on the thread meanwhile
-  uint32_t killed_by = 0;       // the signal that ended the process during the stall, else 0
-  CauseTimes causes{};          // adds up to end_ns - start_ns
-  std::optional<ls_wait> wait;  // the longest
+  bool nested = false;               // another loop polled on the thread meanwhile
+  uint32_t killed_by = 0;            // the signal that ended the process during the stall, else 0
+  CauseTimes causes{};               // adds up to end_ns - start_ns
+  std::optional<ls_wait> wait;       // the longest
+  std::vector<StackSample> samples;  // in the order of time; empty where frames are not readable
 
   uint64_t duration_ns() const { return end_ns - start_ns; }
 };

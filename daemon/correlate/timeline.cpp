@@ -7,6 +7,7 @@ namespace loopsight {
 namespace {
 
 constexpr uint64_t kInProgressFactor = 10;
+constexpr size_t kMaxSamples = 200;    // of one busy phase; then every second one is let go
 constexpr size_t kMaxHeldStalls = 64;  // of a row that waits for its verdict
 
 uint64_t sum(const CauseTimes& causes) {
@@ -86,6 +87,30 @@ Findings Timeline::on_verdict(const LoopVerdict& event) {
   return findings;
 }
 
+Findings Timeline::on_stack(const StackSeen& event) {
+  const ls_stack_record& record = event.record;
+  Loop* loop = find({record.row, record.generation});
+  if (!loop || loop->stage == Stage::kIgnored) return {};
+  if (loop->samples_start_ns != record.phase_start_ns) {
+    loop->samples_start_ns = record.phase_start_ns;
+    loop->samples.clear();
+  }
+  if (loop->samples.size() >= kMaxSamples) {
+    size_t kept = 0;
+    for (size_t i = 0; i < loop->samples.size(); i += 2) loop->samples[kept++] = loop->samples[i];
+    loop->samples.resize(kept);
+  }
+  loop->samples.push_back({.time_ns = record.header.time_ns,
+                           .on_cpu = record.source == LS_STACK_OF_SAMPLE,
+                           .stack = record.stack});
+  return {};
+}
+
+// Gives a stall the stacks that were seen in its busy phase.
+void Timeline::take_samples(Loop& loop, Stall& stall) {
+  if (loop.samples_start_ns == stall.start_ns) stall.samples = loop.samples;
+}
+
 Findings Timeline::on_stall(const StallEnded& event) {
   Findings findings;
   const ls_stall& record = event.record;
@@ -106,6 +131,7 @@ Findings Timeline::on_stall(const StallEnded& event) {
   }
   if (!balance(stall)) inconsistent_records_++;
   loop->last_end_ns = stall.end_ns;
+  take_samples(*loop, stall);
   if (loop->open_start_ns <= stall.start_ns) loop->open_start_ns = 0;
   found(*loop, stall, findings);
   return findings;
@@ -197,6 +223,7 @@ Findings Timeline::on_state(const LoopState& event) {
       while (loop.next_report_ns <= age) loop.next_report_ns *= 2;
       Stall stall = open_phase(loop, event.time_ns);
       stall.in_progress = true;
+      take_samples(loop, stall);
       found(loop, stall, findings);
     }
   }
@@ -216,6 +243,7 @@ Findings Timeline::on_end(const LoopEnded& event) {
   if (was_busy && age >= threshold_ns_ && (signal != 0 || reported)) {
     Stall stall = open_phase(*loop, record.header.time_ns);
     stall.killed_by = signal;
+    take_samples(*loop, stall);
     found(*loop, stall, findings);
   }
   if (loop->stage == Stage::kWatched)

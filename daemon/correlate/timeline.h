@@ -28,6 +28,7 @@ class Timeline {
   Findings on_poller(const PollerSeen& event);
   Findings on_verdict(const LoopVerdict& event);
   Findings on_stall(const StallEnded& event);
+  Findings on_stack(const StackSeen& event);
   Findings on_state(const LoopState& event);
   Findings on_end(const LoopEnded& event);
   Findings on_lost(const Lost& event);
@@ -48,16 +49,19 @@ class Timeline {
     uint64_t last_time_ns = 0;
     ls_loop counted{};  // the state up to which progress was reported
     uint64_t counted_idle_ns = 0;
-    uint64_t last_end_ns = 0;     // of the newest stall
-    uint64_t open_start_ns = 0;   // of a stall reported in progress, else 0
-    uint64_t next_report_ns = 0;  // the age at which it is reported again
-    std::vector<Stall> held;      // while undecided
+    uint64_t last_end_ns = 0;       // of the newest stall
+    uint64_t open_start_ns = 0;     // of a stall reported in progress, else 0
+    uint64_t next_report_ns = 0;    // the age at which it is reported again
+    uint64_t samples_start_ns = 0;  // the busy phase that `samples` are of
+    std::vector<StackSample> samples;
+    std::vector<Stall> held;  // while undecided
   };
 
   Loop& loop_of(LoopId id, uint32_t tgid, uint32_t tid);
   Loop* find(LoopId id);
   void found(Loop& loop, const Stall& one, Findings& findings);
   LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
+  void take_samples(Loop& loop, Stall& stall);
   Stall open_phase(const Loop& loop, uint64_t now_ns) const;
 
   uint64_t threshold_ns_;

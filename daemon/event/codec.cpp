@@ -70,6 +70,10 @@ Result<Event> wrap(std::span<const std::byte> bytes) {
       return failure(fmt::format("cause {} out of range", record->longest.cause));
     if (record->end_ns < record->start_ns) return failure("stall ends before it starts");
   }
+  if constexpr (std::is_same_v<Record, ls_stack_record>) {
+    if (record->stack.count > LS_MAX_FRAMES)
+      return failure(fmt::format("stack of {} frames", record->stack.count));
+  }
   return Event(EventType{*record});
 }
 
@@ -146,6 +150,8 @@ Result<Event> decode(std::span<const std::byte> bytes) {
     case LS_KIND_POLLER: return wrap<PollerSeen, ls_poller>(bytes);
     case LS_KIND_STALL: return wrap<StallEnded, ls_stall>(bytes);
     case LS_KIND_LOOP_END: return wrap<LoopEnded, ls_loop_end>(bytes);
+    case LS_KIND_STACK: return wrap<StackSeen, ls_stack_record>(bytes);
+    case LS_KIND_CODE: return wrap<CodeSeen, ls_code>(bytes);
     case LS_KIND_PROCESS_EXEC: return wrap<ProcessExec, ls_process>(bytes);
     case LS_KIND_PROCESS_FORK: return wrap<ProcessFork, ls_process>(bytes);
     case LS_KIND_PROCESS_EXIT: return wrap<ProcessExit, ls_process>(bytes);

@@ -31,6 +31,12 @@ struct StallEnded {
 struct LoopEnded {
   ls_loop_end record;
 };
+struct StackSeen {
+  ls_stack_record record;
+};
+struct CodeSeen {
+  ls_code record;
+};
 struct ProcessExec {
   ls_process record;
 };
@@ -76,7 +82,7 @@ struct Lost {
   uint64_t records = 0;
 };
 
-using Event = std::variant<PollerSeen, StallEnded, LoopEnded, ProcessExec, ProcessFork, ProcessExit,
-                           LoopState, ProcessFacts, LoopVerdict, Lost>;
+using Event = std::variant<PollerSeen, StallEnded, LoopEnded, StackSeen, CodeSeen, ProcessExec,
+                           ProcessFork, ProcessExit, LoopState, ProcessFacts, LoopVerdict, Lost>;
 
 }  // namespace loopsight

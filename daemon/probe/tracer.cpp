@@ -3,8 +3,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
+#include <linux/perf_event.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstring>
+#include <map>
 #include <string_view>
 
 #include "daemon/base/fd.h"
@@ -91,6 +94,7 @@ struct Tracer::State {
   Fd statistics;
   std::vector<ProbeStatus> probes;
   std::vector<bpf_link*> links;
+  std::map<uint32_t, bpf_link*> samplers;  // by row
   const std::function<void(std::span<const std::byte>)>* on_record = nullptr;
 
   State() = default;
@@ -99,6 +103,7 @@ struct Tracer::State {
   ~State() {
     ring_buffer__free(ring);
     if (table) munmap(table, kTableBytes);
+    for (const auto& [row, link] : samplers) bpf_link__destroy(link);
     for (bpf_link* link : links) bpf_link__destroy(link);
     loopsight_bpf__destroy(skeleton);
   }
@@ -169,6 +174,7 @@ Result<void> Tracer::attach() {
   bpf_object__for_each_program(program, state_->skeleton->obj) {
     if (!bpf_program__autoload(program)) continue;
     std::string name = bpf_program__name(program);
+    if (name == "cpu_sample") continue;  // attached to each loop thread by itself
     libbpf_complaint().clear();
     bpf_link* link = bpf_program__attach(program);
     if (link) {
@@ -214,6 +220,30 @@ void Tracer::forget_process(uint32_t tgid) {
   bpf_map_delete_elem(bpf_map__fd(state_->skeleton->maps.processes), &tgid);
 }
 
+void Tracer::set_python(uint32_t tgid, const ls_python& python) {
+  bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.pythons), &tgid, &python, BPF_ANY);
+}
+
+Result<void> Tracer::sample_thread(uint32_t row, uint32_t tid) {
+  if (state_->samplers.contains(row)) return {};
+  perf_event_attr attributes{};
+  attributes.type = PERF_TYPE_SOFTWARE;
+  attributes.size = sizeof(attributes);
+  attributes.config = PERF_COUNT_SW_CPU_CLOCK;
+  attributes.freq = 1;
+  attributes.sample_freq = 99;
+  auto fd = static_cast<int>(
+      syscall(SYS_perf_event_open, &attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC));
+  if (fd < 0) return failure(fmt::format("cannot sample thread {}: {}", tid, std::strerror(errno)));
+  bpf_link* link = bpf_program__attach_perf_event(state_->skeleton->progs.cpu_sample, fd);
+  if (!link) {
+    close(fd);
+    return failure(fmt::format("cannot sample thread {}: {}", tid, std::strerror(errno)));
+  }
+  state_->samplers[row] = link;  // owns the descriptor
+  return {};
+}
+
 bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native) {
   if (row == 0 || row >= LS_MAX_LOOPS) return false;
   ls_loop& loop = state_->table[row];
@@ -226,6 +256,10 @@ bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool i
 
 void Tracer::free_row(uint32_t row) {
   if (row == 0 || row >= LS_MAX_LOOPS) return;
+  if (auto sampler = state_->samplers.find(row); sampler != state_->samplers.end()) {
+    bpf_link__destroy(sampler->second);
+    state_->samplers.erase(sampler);
+  }
   ls_loop& loop = state_->table[row];
   uint32_t generation = loop.generation;
   std::memset(&loop, 0, sizeof(loop));

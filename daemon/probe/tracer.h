@@ -56,6 +56,10 @@ class Tracer {
   // Says what a process is; it will be asked again after its next exec.
   Result<void> set_process(uint32_t tgid, ls_process_state state);
   void forget_process(uint32_t tgid);
+  // Says how to read the frames of a process.
+  void set_python(uint32_t tgid, const ls_python& python);
+  // Looks at a loop thread's frames 99 times for each second that it spends on a CPU.
+  Result<void> sample_thread(uint32_t row, uint32_t tid);
   // Says whether what polls in a row is a loop, and whether native code makes its poll calls. False
   // where the row has another owner by now.
   bool set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native);

@@ -27,6 +27,17 @@ Json frame_json(const Frame& frame) {
   return {{"function", frame.function}, {"file", frame.file}, {"line", frame.line}};
 }
 
+Json contributors_json(const std::vector<Contributor>& contributors) {
+  Json json = Json::array();
+  for (const Contributor& one : contributors)
+    json.push_back({{"function", one.frame.function},
+                    {"file", one.frame.file},
+                    {"line", one.frame.line},
+                    {"seconds", seconds(one.ns)},
+                    {"cause", kCauseNames[one.cause]}});
+  return json;
+}
+
 Json wait_json(const std::optional<WaitReport>& wait) {
   if (!wait) return nullptr;
   return {{"syscall", text_or_null(wait->syscall)},
@@ -82,7 +93,7 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"culprit", culprit_json(report.culprit)},
           {"leaf", report.frames.empty() ? Json() : frame_json(report.frames.front())},
           {"frames", std::move(frames)},
-          {"contributors", Json::array()},
+          {"contributors", contributors_json(report.contributors)},
           {"gil_holder", nullptr},
           {"gc", nullptr},
           {"delayed", nullptr},

@@ -45,6 +45,16 @@ std::string wait_line(const WaitReport& wait) {
   return text;
 }
 
+// The culprit, or the process where frames are not readable.
+std::string where(const StallReport& report) {
+  if (report.culprit)
+    return fmt::format("in {} ({}:{})", report.culprit->function, report.culprit->file,
+                       report.culprit->line);
+  const std::string& python = report.process.python;
+  return fmt::format("pid {} {}{}{}", report.stall.tgid, python.empty() ? "" : "python ", python,
+                     python.empty() ? "" : fmt::format(" {}", name_of(report.stall.kind)));
+}
+
 Result<void> write(std::FILE* out, const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), out) != text.size() || std::fflush(out) != 0)
     return failure(fmt::format("cannot write the results: {}", std::strerror(errno)));
@@ -69,9 +79,7 @@ Result<void> TextSink::on_stall(const StallReport& report) {
     std::string what = report.wait && report.wait->duration_ns * 10 >= stall.duration_ns()
                            ? wait_line(*report.wait)
                            : std::string("no single long wait");
-    text += fmt::format("              pid {} {} {}: {}\n", stall.tgid,
-                        report.process.python.empty() ? "" : "python " + report.process.python,
-                        name_of(stall.kind), what);
+    text += fmt::format("              {}: {}\n", where(report), what);
     text += fmt::format("              {}\n",
                         paint(options_.color, fmt::emphasis::faint, report.advice));
   }

@@ -176,7 +176,6 @@ def test_a_process_in_a_chroot_and_in_its_own_namespaces(trace, tmp_path):
     root.mkdir()
     script = textwrap.dedent(
         """
-        mount --make-rprivate /
         mount --rbind / {root}
         mount -t tmpfs none {root}/mnt
         exec unshare --fork --pid chroot {root} {python} -c "$CODE"

@@ -79,7 +79,8 @@ TEST(SyscallName, KnowsThisProcessorsNumbers) {
 
 TEST(Attributor, TakesTheLargestCause) {
   Workloads workloads;
-  Attributor attributor(workloads);
+  CodeObjects codes;
+  Attributor attributor(workloads, codes);
   Stall stall{.start_ns = 0, .end_ns = 100};
   stall.causes[LS_CAUSE_CPU] = 40;
   stall.causes[LS_CAUSE_DISK] = 60;
@@ -89,7 +90,8 @@ TEST(Attributor, TakesTheLargestCause) {
 
 TEST(Attributor, BlamesTheHostForWhatIsItsDoing) {
   Workloads workloads;
-  Attributor attributor(workloads);
+  CodeObjects codes;
+  Attributor attributor(workloads, codes);
   std::set<uint32_t> host;
   for (uint32_t cause = 0; cause < LS_CAUSES; cause++) {
     Stall stall{.start_ns = 0, .end_ns = 100};

@@ -520,10 +520,11 @@ def cold_memory_map():
         memory.madvise(mmap.MADV_RANDOM)
     yield
     end = time.monotonic() + SECONDS
-    for offset in range(0, 64 << 20, 4096 * 5):
-        memory[offset]
-        if time.monotonic() > end:
-            break
+    while time.monotonic() < end:
+        for offset in range(0, 64 << 20, 4096 * 5):
+            memory[offset]
+            if time.monotonic() > end:
+                break
     yield
     memory.close()
     file.close()
