@@ -184,13 +184,16 @@ static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {
   return other && ls_in_busy_phase(other);
 }
 
-static __always_inline void ls_send_poller(struct ls_loop *loop, __u32 row,
-                                           struct task_struct *task, __u32 process_known,
-                                           const struct ls_poll *poll) {
+static __noinline void ls_send_poller(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                      __u32 process_known, const struct ls_poll *poll) {
   const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
-  struct ls_poller *record =
-      LS_RESERVE(ls_poller, LS_KIND_POLLER, poll->now, loop->tgid, loop->tid);
+  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
+  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_poller *record;
   __u64 args[3];
+  if (kept && thread && ls_walk(ls_thread_pointer(task), thread, &kept->stack[0]))
+    ls_send_stack(loop, row, LS_STACK_OF_POLLER, &kept->stack[0], poll->now);
+  record = LS_RESERVE(ls_poller, LS_KIND_POLLER, poll->now, loop->tgid, loop->tid);
   if (!record) return;  // asked again at the next poll call
   record->row = row;
   record->generation = loop->generation;
@@ -336,8 +339,9 @@ static __always_inline void ls_poll_enter(struct task_struct *task, const struct
   __u32 row = ls_find_row(task, poll);
   struct ls_loop *loop = ls_row(row);
   if (!loop) return;
-  if (!(loop->flags & LS_LOOP_ASKED)) ls_ask(loop, row, task, poll);
   ls_begin_poll(loop, row, task, poll);
+  // After the busy phase was reported: the question reads frames into the row's stacks.
+  if (!(loop->flags & LS_LOOP_ASKED)) ls_ask(loop, row, task, poll);
 }
 
 static __always_inline void ls_poll_exit(struct task_struct *task, const struct ls_poll *poll) {

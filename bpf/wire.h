@@ -235,6 +235,7 @@ struct ls_stall {
 enum ls_stack_source {
   LS_STACK_OF_WAIT = 1,    // at the beginning of the longest wait
   LS_STACK_OF_SAMPLE = 2,  // while on the CPU
+  LS_STACK_OF_POLLER = 3,  // at the poll call that a poller record is about, just before it
 };
 
 struct ls_stack_record {

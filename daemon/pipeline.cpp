@@ -64,6 +64,11 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
   return deliver(findings, now_ns_);
 }
 
+std::vector<Frame> Pipeline::resolve(const StackSeen& event) const {
+  uint32_t tgid = event.record.header.tgid;
+  return codes_.resolve(tgid, minor_version(workloads_.find(tgid).python), event.record.stack);
+}
+
 Result<void> Pipeline::deliver(const Findings& findings, uint64_t now_ns) {
   for (const LoopProgress& progress : findings.progress) {
     const WorkloadProcess& process = workloads_.find(progress.tgid);
@@ -169,6 +174,10 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     }
   }
   if (auto added = add(bytes); !added || !event) return added;
+  if (const auto* stack = std::get_if<StackSeen>(&*event)) {
+    if (stack->record.source == LS_STACK_OF_POLLER) poller_stack_ = *stack;
+    return {};
+  }
   if (const auto* poller = std::get_if<PollerSeen>(&*event)) return on_poller(*poller);
   if (const auto* exec = std::get_if<ProcessExec>(&*event)) {
     uint32_t tgid = exec->record.header.tgid;
@@ -192,9 +201,18 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
       return described;
     known = known_.find(tgid);
   }
+  std::vector<Frame> frames;
+  if (poller_stack_ && poller_stack_->record.row == record.row &&
+      poller_stack_->record.generation == record.generation)
+    frames = pipeline_.resolve(*poller_stack_);
+  poller_stack_.reset();
+  // The first poll call of a process that was not known yet comes without frames; the next one
+  // has them. Until then the rest of the evidence decides.
+  if (frames.empty() && !same && known->second.is_python)
+    tracer_.ask_again(record.row, record.generation);
   Judgement judgement;
   if (known->second.is_python)
-    judgement = judge_poller(event, reader_.proc_root());
+    judgement = judge_poller(event, reader_.proc_root(), frames);
   else
     judgement.reason = known->second.why_not;
   if (!judgement.is_loop) rejected_++;

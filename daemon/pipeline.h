@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -38,6 +39,9 @@ class Pipeline {
   Result<void> feed(std::span<const std::byte> bytes);
   Result<void> finish(uint64_t watched_ns);  // writes the summary
   void expire(uint64_t now_ns) { totals_.on_tick(now_ns); }
+
+  // The frames of a stack of a live process.
+  std::vector<Frame> resolve(const StackSeen& event) const;
 
   const Totals& totals() const { return totals_; }
   const Timeline& timeline() const { return timeline_; }
@@ -95,6 +99,7 @@ class LiveSource {
   RecordingWriter* recorder_;
   ProcessReader reader_;
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
+  std::optional<StackSeen> poller_stack_;   // of the poller record that follows
   struct Shown {
     uint32_t generation = 0;
     uint64_t iterations = 0;

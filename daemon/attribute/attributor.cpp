@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -102,13 +101,6 @@ std::optional<std::string> describe_target(const ls_wait& wait) {
 
 namespace {
 
-int minor_of(const std::string& version) {
-  int minor = 0;
-  if (version.size() > 2 && version.starts_with("3."))
-    std::from_chars(version.data() + 2, version.data() + version.size(), minor);
-  return minor;
-}
-
 // The innermost frame of the user's own code; where there is none, the innermost of all.
 const Frame* find_culprit(const std::vector<Frame>& frames) {
   for (const Frame& frame : frames)
@@ -123,7 +115,7 @@ constexpr size_t kMaxContributors = 5;
 // Chooses the stack that stands for the stall: of a wait the one at its beginning, of computing the
 // newest sample of the code that was met most often.
 void Attributor::name_code(const Stall& stall, StallReport& report) const {
-  int minor = minor_of(report.process.python);
+  int minor = minor_version(report.process.python);
   const StackSample* wait = nullptr;
   std::map<std::string, std::pair<size_t, const StackSample*>> on_cpu;  // by culprit
   size_t cpu_samples = 0;

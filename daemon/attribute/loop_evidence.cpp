@@ -134,7 +134,39 @@ bool has_wakeup_channel(const ls_poller& record, const std::string& proc_root) {
 
 }  // namespace
 
-Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root) {
+std::optional<LoopKind> find_loop_kind(const std::vector<Frame>& frames) {
+  // The run methods, by the end of their file's path and their function; the outermost match wins,
+  // since Tornado's loop runs on asyncio's.
+  struct RunMethod {
+    std::string_view file;
+    std::string_view function;
+    LoopKind kind;
+  };
+  static constexpr RunMethod kRunMethods[] = {
+      {"/asyncio/base_events.py", "_run_once", LoopKind::kAsyncio},
+      {"/asyncio/base_events.py", "run_forever", LoopKind::kAsyncio},
+      {"/tornado/platform/asyncio.py", "start", LoopKind::kTornado},
+      {"/tornado/ioloop.py", "run_sync", LoopKind::kTornado},
+      {"/trio/_core/_run.py", "run", LoopKind::kTrio},
+      {"/trio/_core/_run.py", "unrolled_run", LoopKind::kTrio},
+      {"/gevent/hub.py", "run", LoopKind::kGevent},
+      {"/twisted/internet/base.py", "mainLoop", LoopKind::kTwisted},
+      {"/twisted/internet/base.py", "run", LoopKind::kTwisted},
+      {"/twisted/internet/base.py", "doIteration", LoopKind::kTwisted},
+  };
+  std::optional<LoopKind> found;
+  for (const Frame& frame : frames) {
+    std::string_view function = frame.function;
+    if (size_t dot = function.rfind('.'); dot != std::string_view::npos)
+      function.remove_prefix(dot + 1);
+    for (const RunMethod& method : kRunMethods)
+      if (function == method.function && frame.file.ends_with(method.file)) found = method.kind;
+  }
+  return found;
+}
+
+Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
+                       const std::vector<Frame>& frames) {
   const ls_poller& record = poller.record;
   auto mappings = read_mappings(proc_root, record.header.tgid);
   auto caller = find_caller(record, mappings);
@@ -167,6 +199,11 @@ Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root) {
   if (!python_polls)
     return {.is_loop = false,
             .reason = fmt::format("polled by native code in {}", clean_text(name, 64))};
+  if (!frames.empty()) {
+    auto kind = find_loop_kind(frames);
+    if (!kind) return {.is_loop = false, .reason = "no loop's run method among its frames"};
+    return {.is_loop = true, .kind = *kind, .reason = "by its frames"};
+  }
   if (!has_wakeup_channel(record, proc_root))
     return {.is_loop = false, .reason = "watches no wake-up channel of its own"};
   bool asyncio = maps_file(mappings, "/_asyncio.");

@@ -1,5 +1,7 @@
-// Is it an event loop that polls, and which? Decided once per thread and epoll instance, from what
-// can be known without reading Python frames:
+// Is it an event loop that polls, and which? Decided once per thread and epoll instance.
+//
+// Where the Python frames at the poll call can be read, they decide: Python code that polls is a
+// loop when its frames pass through the run method of a known one. Where they cannot:
 //
 //  1. Whose code made the system call: the first address on the user stack, from the stack pointer
 //     up, that lies in executable code outside the C library. Code of uvloop or libuv makes it a
@@ -11,12 +13,15 @@
 //     sockets (asyncio, Tornado, trio), or a pipe whose other end this process holds (Twisted).
 //     A server that merely uses a selector (gunicorn's threads, socketserver) watches none.
 //
-// What this cannot tell: trio, Tornado and Twisted from asyncio, where the process has imported
-// asyncio as well; they are then reported as asyncio.
+// What the second way cannot tell: trio, Tornado and Twisted from asyncio, where the process has
+// imported asyncio as well; they are then reported as asyncio.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "daemon/attribute/report.h"
 #include "daemon/event/event.h"
 
 namespace loopsight {
@@ -29,7 +34,11 @@ struct Judgement {
 };
 
 // Reads /proc of the polling process under `proc_root`. A process that is gone by now is judged
-// no loop.
-Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root);
+// no loop. `frames` are those at the poll call, the innermost first; empty where not readable.
+Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
+                       const std::vector<Frame>& frames);
+
+// The loop whose run method is among the frames, nothing where there is none.
+std::optional<LoopKind> find_loop_kind(const std::vector<Frame>& frames);
 
 }  // namespace loopsight

@@ -24,6 +24,7 @@ void Summarizer::on_progress(const LoopProgress& progress, const WorkloadProcess
             .kind = name_of(progress.kind),
             .pid = progress.tgid,
             .tid = progress.tid};
+  line.kind = name_of(progress.kind);
   line.iterations += progress.iterations;
   line.stalls += progress.lost_stalls;
   line.idle_ns += progress.idle_ns;

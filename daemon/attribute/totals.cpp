@@ -41,6 +41,12 @@ void Totals::on_progress(const LoopProgress& progress, const WorkloadProcess& pr
                                               .kind = std::move(kind)})
                 .first;
   }
+  if (alive->second.kind.first != name_of(progress.kind)) {  // it is known better by now
+    workload.loops[alive->second.kind]--;
+    if (workload.loops[alive->second.kind] == 0) workload.loops.erase(alive->second.kind);
+    alive->second.kind.first = name_of(progress.kind);
+    workload.loops[alive->second.kind]++;
+  }
   WorkerTotals& worker = workload.workers[alive->second.worker];
   worker.iterations += progress.iterations;
   worker.zero_polls += progress.zero_polls;

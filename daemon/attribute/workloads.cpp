@@ -1,5 +1,7 @@
 #include "daemon/attribute/workloads.h"
 
+#include <charconv>
+
 #include "daemon/base/text.h"
 
 namespace loopsight {
@@ -15,6 +17,13 @@ std::string workload_name(const ProcessFacts& facts) {
   for (const std::string* name : {&facts.unit, &facts.program, &facts.comm})
     if (!name->empty()) return clean_text(*name, kMaxLabelBytes);
   return "unknown";
+}
+
+int minor_version(const std::string& python) {
+  int minor = 0;
+  if (python.starts_with("3."))
+    std::from_chars(python.data() + 2, python.data() + python.size(), minor);
+  return minor;
 }
 
 void Workloads::on_facts(const ProcessFacts& facts) {

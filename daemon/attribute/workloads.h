@@ -13,6 +13,9 @@ namespace loopsight {
 // Kubernetes or other container, else systemd unit, else the script or module name; cleaned.
 std::string workload_name(const ProcessFacts& facts);
 
+// 11 of "3.11.2", 0 of anything else.
+int minor_version(const std::string& python);
+
 struct WorkloadProcess {
   std::string workload;
   uint32_t worker = 0;  // the smallest number free when the process was first seen

@@ -89,6 +89,7 @@ Findings Timeline::on_verdict(const LoopVerdict& event) {
 
 Findings Timeline::on_stack(const StackSeen& event) {
   const ls_stack_record& record = event.record;
+  if (record.source == LS_STACK_OF_POLLER) return {};
   Loop* loop = find({record.row, record.generation});
   if (!loop || loop->stage == Stage::kIgnored) return {};
   if (loop->samples_start_ns != record.phase_start_ns) {

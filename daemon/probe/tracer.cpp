@@ -254,6 +254,13 @@ bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool i
   return true;
 }
 
+void Tracer::ask_again(uint32_t row, uint32_t generation) {
+  if (row == 0 || row >= LS_MAX_LOOPS) return;
+  ls_loop& loop = state_->table[row];
+  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
+  std::atomic_ref<__u32>(loop.flags).fetch_and(~static_cast<__u32>(LS_LOOP_ASKED));
+}
+
 void Tracer::free_row(uint32_t row) {
   if (row == 0 || row >= LS_MAX_LOOPS) return;
   if (auto sampler = state_->samplers.find(row); sampler != state_->samplers.end()) {

@@ -63,6 +63,8 @@ class Tracer {
   // Says whether what polls in a row is a loop, and whether native code makes its poll calls. False
   // where the row has another owner by now.
   bool set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native);
+  // Has the kernel send the poller record of a row again, at its next poll call.
+  void ask_again(uint32_t row, uint32_t generation);
   // Gives a row back that the kernel has released.
   void free_row(uint32_t row);
 
