@@ -99,8 +99,10 @@ static __always_inline void ls_begin_busy(struct ls_loop *loop, __u64 now) {
 static __noinline void ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now) {
   struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
   struct ls_stall *record;
-  if (kept && loop->longest.duration_ns > 0)
-    ls_send_stack(loop, row, LS_STACK_OF_WAIT, &kept->stack[kept->longest & 1], now);
+  if (kept && loop->longest.duration_ns > 0) {
+    ls_send_stack(loop, row, LS_STACK_OF_WAIT, &kept->stack[kept->longest & 1], 0, now);
+    ls_send_stack(loop, row, LS_STACK_OF_HOLDER, &kept->holder, kept->holder_tid, now);
+  }
   record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
   loop->stalls++;
   if (!record) return;
@@ -122,6 +124,7 @@ static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct 
   __u64 busy = now - loop->phase_start_ns;
   __u64 limit = loop->threshold_ns ? loop->threshold_ns : threshold_ns;
   __u32 bucket = ls_bucket(busy);
+  struct ls_row_stacks *kept;
   ls_settle(loop, row, task, now);
   loop->phase_ns[LS_CAUSE_CPU] += now - loop->slice_start_ns;
   loop->iterations++;
@@ -136,6 +139,8 @@ static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct 
     loop->busy_ns[cause] += loop->phase_ns[cause];
     loop->phase_ns[cause] = 0;
   }
+  kept = bpf_map_lookup_elem(&stacks, &row);
+  if (kept) kept->holder.count = 0;
   loop->longest.duration_ns = 0;
   loop->dirty = 0;
 }
@@ -192,7 +197,7 @@ static __noinline void ls_send_poller(struct ls_loop *loop, __u32 row, struct ta
   struct ls_poller *record;
   __u64 args[3];
   if (kept && thread && ls_walk(ls_thread_pointer(task), thread, &kept->stack[0]))
-    ls_send_stack(loop, row, LS_STACK_OF_POLLER, &kept->stack[0], poll->now);
+    ls_send_stack(loop, row, LS_STACK_OF_POLLER, &kept->stack[0], 0, poll->now);
   record = LS_RESERVE(ls_poller, LS_KIND_POLLER, poll->now, loop->tgid, loop->tid);
   if (!record) return;  // asked again at the next poll call
   record->row = row;

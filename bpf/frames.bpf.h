@@ -53,33 +53,21 @@ static __always_inline __u64 ls_field(const struct ls_scratch *buffer, __u16 off
   return word;
 }
 
-// Walks the frames of the running thread, whose thread pointer is `pointer`, into `stack`; 0 where
-// there are none to read. A global function, so that it is verified once and not at each call; the
-// count is kept in memory, or the verifier would follow every combination of it and the loop.
-__weak __noinline int ls_walk(__u64 pointer, struct ls_thread *thread, struct ls_stack *stack) {
+// Walks the frames of a thread state into `stack`; 0 where there are none to read. A global
+// function, so that it is verified once and not at each call; the count is kept in memory, or the
+// verifier would follow every combination of it and the loop.
+__weak __noinline int ls_walk_state(const struct ls_python *python, __u64 state,
+                                    struct ls_stack *stack) {
   __u32 zero = 0;
-  __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
-  struct ls_python *python;
-  struct ls_scratch *buffer;
+  struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
   __u64 frame;
   __u32 size;
 
-  if (!stack || !thread) return 0;
+  if (!stack || !python || !buffer) return 0;
   stack->count = 0;
-  stack->end = LS_STACK_NONE;
-  python = bpf_map_lookup_elem(&pythons, &tgid);
-  buffer = bpf_map_lookup_elem(&scratch, &zero);
-  if (!python || !buffer) return 0;
-  if (!thread->thread_state || ls_read_word(thread->thread_state + python->thread_id) != pointer) {
-    thread->thread_state = ls_find_thread_state(python, pointer);
-    if (!thread->thread_state) {
-      ls_count(LS_COUNT_NO_THREAD_STATE);
-      return 0;
-    }
-  }
   stack->end = LS_STACK_CUT;
   size = python->frame_size & (LS_FRAME_BYTES - 1);
-  frame = ls_first_frame(python, thread->thread_state);
+  frame = ls_first_frame(python, state);
   for (int i = 0; i < LS_MAX_FRAMES + LS_MAX_SHIMS; i++) {
     __u64 code;
     __u32 at;
@@ -111,6 +99,52 @@ __weak __noinline int ls_walk(__u64 pointer, struct ls_thread *thread, struct ls
     stack->count = at + 1;
   }
   return stack->count > 0;
+}
+
+// Walks the frames of the running thread, whose thread pointer is `pointer`.
+__weak __noinline int ls_walk(__u64 pointer, struct ls_thread *thread, struct ls_stack *stack) {
+  __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+  struct ls_python *python;
+
+  if (!stack || !thread) return 0;
+  stack->count = 0;
+  stack->end = LS_STACK_NONE;
+  python = bpf_map_lookup_elem(&pythons, &tgid);
+  if (!python) return 0;
+  if (!thread->thread_state || ls_read_word(thread->thread_state + python->thread_id) != pointer) {
+    thread->thread_state = ls_find_thread_state(python, pointer);
+    if (!thread->thread_state) {
+      ls_count(LS_COUNT_NO_THREAD_STATE);
+      return 0;
+    }
+  }
+  return ls_walk_state(python, thread->thread_state, stack);
+}
+
+// A futex wait of the running thread on a word inside the interpreter lock's structure is a wait
+// for that lock: its condition and mutexes stand in bytes 32 to 208 (ceval_gil.h, glibc x86-64).
+// Notes who has it and what that thread is doing.
+__weak __noinline int ls_check_gil(__u64 address, struct ls_thread *thread, struct ls_stack *holder,
+                                   __u32 *tid) {
+  __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+  struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
+  __u64 gil, state;
+  if (!python || !thread || !holder || !tid || !thread->thread_state) return 0;
+  gil = python->runtime + python->runtime_gil;
+  if (python->interpreter_gil != LS_NO_OFFSET) {
+    gil = ls_read_word(thread->thread_state + python->thread_interpreter);
+    if (gil) gil = ls_read_word(gil + python->interpreter_gil);
+  }
+  if (!gil || address - gil - 32 >= 208 - 32) return 0;
+  *tid = 0;
+  state = ls_read_word(gil + 8);  // last_holder
+  if (!state || state == thread->thread_state || !ls_walk_state(python, state, holder)) {
+    holder->count = 0;
+    return 1;
+  }
+  if (python->thread_native != LS_NO_OFFSET)
+    *tid = (__u32)ls_read_word(state + python->thread_native);
+  return 1;
 }
 
 static __always_inline void ls_read_text(const struct ls_python *python, __u64 object,
@@ -173,7 +207,8 @@ __weak __noinline int ls_send_code(__u64 code, __u64 now) {
 }
 
 static __always_inline void ls_send_stack(struct ls_loop *loop, __u32 row, __u32 source,
-                                          const struct ls_stack *stack, __u64 now) {
+                                          const struct ls_stack *stack, __u32 holder_tid,
+                                          __u64 now) {
   struct ls_stack_record *record;
   if (stack->count == 0) return;
   for (__u32 i = 0; i < LS_MAX_FRAMES; i++) {
@@ -186,7 +221,7 @@ static __always_inline void ls_send_stack(struct ls_loop *loop, __u32 row, __u32
   record->generation = loop->generation;
   record->phase_start_ns = loop->phase_start_ns;
   record->source = source;
-  record->pad = 0;
+  record->holder_tid = holder_tid;
   bpf_probe_read_kernel(&record->stack, sizeof(record->stack), stack);
   bpf_ringbuf_submit(record, 0);
 }

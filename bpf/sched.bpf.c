@@ -17,7 +17,7 @@ static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
   struct ls_loop *loop = ls_row(row);
   if (!loop || !ls_in_busy_phase(loop)) return;
   ls_switch_out(loop, row, task, state, now);
-  ls_keep_stack(row, thread, task, state);
+  ls_keep_stack(loop, row, thread, task, state);
 }
 
 static __always_inline void ls_switched_out(struct ls_thread *thread, struct task_struct *task,
@@ -79,7 +79,7 @@ int cpu_sample(void *ctx) {
   ls_end_write(loop);
   stack = &kept->stack[~kept->longest & 1];
   if (ls_walk(ls_thread_pointer(task), thread, stack))
-    ls_send_stack(loop, row, LS_STACK_OF_SAMPLE, stack, now);
+    ls_send_stack(loop, row, LS_STACK_OF_SAMPLE, stack, 0, now);
   return 0;
 }
 

@@ -91,16 +91,17 @@ static __always_inline bool ls_in_busy_phase(const struct ls_loop *loop) {
 }
 
 // The frames of a thread that goes to sleep; of one that was merely preempted none are kept.
-static __always_inline void ls_keep_stack(__u32 row, struct ls_thread *thread,
+static __always_inline void ls_keep_stack(struct ls_loop *loop, __u32 row, struct ls_thread *thread,
                                           struct task_struct *task, __u32 state) {
   struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
-  struct ls_stack *stack;
+  __u32 index;
   if (!kept) return;
-  stack = &kept->stack[~kept->longest & 1];
-  if (state == 0)
-    stack->count = 0;
-  else
-    ls_walk(ls_thread_pointer(task), thread, stack);
+  index = ~kept->longest & 1;
+  kept->stack[index].count = 0;
+  if (state == 0 || !ls_walk(ls_thread_pointer(task), thread, &kept->stack[index])) return;
+  if (loop->wait.syscall == __NR_futex && loop->wait.cause == LS_CAUSE_LOCK &&
+      ls_check_gil(loop->wait.args[0], thread, &kept->holder, &kept->holder_tid))
+    loop->wait.cause = LS_CAUSE_GIL;
 }
 
 static __always_inline void ls_switch_out(struct ls_loop *loop, __u32 row, struct task_struct *task,

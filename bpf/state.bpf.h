@@ -24,8 +24,9 @@ struct ls_thread {
 // Two stacks of a row: that of its newest wait, and that of the longest wait of the busy phase.
 struct ls_row_stacks {
   __u32 longest;  // index of the longest wait's
-  __u32 pad;
+  __u32 holder_tid;
   struct ls_stack stack[2];
+  struct ls_stack holder;  // of the thread that had the interpreter lock in the newest wait for it
 };
 
 struct ls_scratch {

@@ -8,7 +8,7 @@
 
 #define LS_WIRE_VERSION 1
 
-#define LS_MAX_LOOPS 4096       // rows of the loop table; row 0 means "none"
+#define LS_MAX_LOOPS 2048       // rows of the loop table; row 0 means "none"
 #define LS_MAX_PROCESSES 32768  // rows of the process table
 #define LS_MAX_BUCKETS 15       // 14 bounds and +Inf
 #define LS_PATH_NAMES 8         // path components kept of a file, the innermost first
@@ -161,7 +161,11 @@ struct ls_python {
   __u16 text_state;
   __u16 text_ascii;  // offset of the characters of an ASCII string
   __u16 text_other;  // of any other compact string
-  __u16 pad;
+  __u16 thread_interpreter;
+  __u16 thread_native;    // the id of the thread in its own PID namespace; LS_NO_OFFSET: not kept
+  __u16 runtime_gil;      // up to 3.11: of the interpreter lock in _PyRuntime
+  __u16 interpreter_gil;  // from 3.12 on: of the pointer to it; LS_NO_OFFSET before
+  __u16 pad[2];
 };
 #define LS_NO_OFFSET 0xffff
 #define LS_FRAME_BYTES 128
@@ -236,6 +240,7 @@ enum ls_stack_source {
   LS_STACK_OF_WAIT = 1,    // at the beginning of the longest wait
   LS_STACK_OF_SAMPLE = 2,  // while on the CPU
   LS_STACK_OF_POLLER = 3,  // at the poll call that a poller record is about, just before it
+  LS_STACK_OF_HOLDER = 4,  // of the thread that had the interpreter lock in the longest wait
 };
 
 struct ls_stack_record {
@@ -243,8 +248,8 @@ struct ls_stack_record {
   __u32 row;
   __u32 generation;
   __u64 phase_start_ns;
-  __u32 source;  // enum ls_stack_source
-  __u32 pad;
+  __u32 source;      // enum ls_stack_source
+  __u32 holder_tid;  // LS_STACK_OF_HOLDER: in its own PID namespace, 0 not known
   struct ls_stack stack;
 };
 

@@ -110,6 +110,20 @@ const Frame* find_culprit(const std::vector<Frame>& frames) {
 
 constexpr size_t kMaxContributors = 5;
 
+bool passes_through(const std::vector<Frame>& frames, std::string_view file) {
+  return std::any_of(frames.begin(), frames.end(),
+                     [&](const Frame& frame) { return frame.file.ends_with(file); });
+}
+
+// What the kernel cannot see of a cause, the frames tell: an import, whatever it waits on, and the
+// pipe of a child that the subprocess module reads.
+std::optional<uint32_t> cause_by_frames(const std::vector<Frame>& frames, uint32_t cause) {
+  if (passes_through(frames, "<frozen importlib._bootstrap>")) return LS_CAUSE_IMPORT;
+  if (cause == LS_CAUSE_PIPE && passes_through(frames, "/subprocess.py"))
+    return LS_CAUSE_SUBPROCESS;
+  return std::nullopt;
+}
+
 }  // namespace
 
 // Chooses the stack that stands for the stall: of a wait the one at its beginning, of computing the
@@ -123,7 +137,12 @@ void Attributor::name_code(const Stall& stall, StallReport& report) const {
     auto frames = codes_.resolve(stall.tgid, minor, sample.stack);
     const Frame* culprit = find_culprit(frames);
     if (!culprit) continue;
-    if (!sample.on_cpu) {
+    if (sample.source == LS_STACK_OF_HOLDER) {
+      if (stall.causes[LS_CAUSE_GIL] > 0)
+        report.gil_holder = GilHolder{.tid = sample.holder_tid, .frames = frames};
+      continue;
+    }
+    if (sample.source == LS_STACK_OF_WAIT) {
       wait = &sample;
       if (stall.wait && stall.wait->duration_ns > 0)
         report.contributors.push_back(
@@ -147,7 +166,8 @@ void Attributor::name_code(const Stall& stall, StallReport& report) const {
       chosen = entry.second;
     }
   }
-  bool is_wait = report.cause != LS_CAUSE_CPU && !report.host_to_blame;
+  bool is_wait =
+      report.cause != LS_CAUSE_CPU && report.cause != LS_CAUSE_IMPORT && !report.host_to_blame;
   if (wait && (is_wait || !chosen)) chosen = wait;
   std::stable_sort(report.contributors.begin(), report.contributors.end(),
                    [](const Contributor& a, const Contributor& b) { return a.ns > b.ns; });
@@ -158,8 +178,36 @@ void Attributor::name_code(const Stall& stall, StallReport& report) const {
   if (const Frame* culprit = find_culprit(report.frames)) report.culprit = *culprit;
 }
 
-StallReport Attributor::on_stall(const Stall& stall) const {
-  StallReport report{.stall = stall, .process = workloads_.find(stall.tgid)};
+// Moves time between causes where the frames know better; the sum stays.
+void Attributor::refine_causes(StallReport& report) const {
+  Stall& stall = report.stall;
+  int minor = minor_version(report.process.python);
+  uint64_t cpu_samples = 0;
+  uint64_t importing = 0;
+  for (const StackSample& sample : stall.samples) {
+    auto frames = codes_.resolve(stall.tgid, minor, sample.stack);
+    if (sample.source == LS_STACK_OF_SAMPLE) {
+      cpu_samples++;
+      if (cause_by_frames(frames, LS_CAUSE_CPU)) importing++;
+    } else if (sample.source == LS_STACK_OF_WAIT && stall.wait) {
+      auto better = cause_by_frames(frames, stall.wait->cause);
+      if (!better || is_host_cause(stall.wait->cause)) continue;
+      uint64_t part = std::min<uint64_t>(stall.wait->duration_ns, stall.causes[stall.wait->cause]);
+      stall.causes[stall.wait->cause] -= part;
+      stall.causes[*better] += part;
+      stall.wait->cause = *better;
+    }
+  }
+  if (cpu_samples == 0) return;
+  uint64_t part = stall.causes[LS_CAUSE_CPU] * importing / cpu_samples;
+  stall.causes[LS_CAUSE_CPU] -= part;
+  stall.causes[LS_CAUSE_IMPORT] += part;
+}
+
+StallReport Attributor::on_stall(const Stall& seen) const {
+  StallReport report{.stall = seen, .process = workloads_.find(seen.tgid)};
+  refine_causes(report);
+  const Stall& stall = report.stall;
   auto largest = std::max_element(stall.causes.begin(), stall.causes.end());
   report.cause = static_cast<uint32_t>(largest - stall.causes.begin());
   report.host_to_blame = is_host_cause(report.cause);

@@ -16,6 +16,7 @@ class Attributor {
   StallReport on_stall(const Stall& stall) const;
 
  private:
+  void refine_causes(StallReport& report) const;
   void name_code(const Stall& stall, StallReport& report) const;
 
   const Workloads& workloads_;

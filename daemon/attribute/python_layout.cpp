@@ -38,6 +38,10 @@ ls_python fixed_layout(int minor) {
   layout.text_state = 32;
   layout.text_ascii = minor <= 11 ? 48 : 40;
   layout.text_other = minor <= 11 ? 72 : 56;
+  layout.thread_interpreter = 16;
+  layout.thread_native = minor <= 10 ? kNone : minor == 11 ? 160 : 144;
+  layout.runtime_gil = minor == 8 ? 1152 : minor <= 10 ? 352 : 360;
+  layout.interpreter_gil = minor == 12 ? 384 : kNone;
   return layout;
 }
 
@@ -47,15 +51,18 @@ struct DebugPositions {
   size_t interpreters_head, interpreter_next, interpreter_threads, thread_next, thread_frame,
       thread_id, frame_previous, frame_code, frame_instruction, frame_owner, code_filename,
       code_name, code_lines, code_first_line, code_adaptive, object_type, bytes_size, bytes_data,
-      text_state, text_length, text_ascii;
+      text_state, text_length, text_ascii, interpreter_gil, thread_interpreter, thread_native;
 };
 
-constexpr DebugPositions kPositions13 = {40,  64,  72,  168, 184, 192, 232, 240, 248, 264, 280,
-                                         296, 304, 312, 344, 360, 520, 528, 544, 552, 560};
-constexpr DebugPositions kPositions14 = {40,  64,  72,  192, 208, 216, 256, 264, 272, 288, 320,
-                                         336, 344, 352, 384, 408, 600, 608, 624, 632, 640};
-constexpr DebugPositions kPositions15 = {40,  64,  72,  192, 208, 240, 320, 328, 336, 352, 384,
-                                         400, 408, 416, 448, 472, 696, 704, 720, 728, 736};
+constexpr DebugPositions kPositions13 = {40,  64,  72,  168, 184, 192, 232, 240,
+                                         248, 264, 280, 296, 304, 312, 344, 360,
+                                         520, 528, 544, 552, 560, 112, 176, 200};
+constexpr DebugPositions kPositions14 = {40,  64,  72,  192, 208, 216, 256, 264,
+                                         272, 288, 320, 336, 344, 352, 384, 408,
+                                         600, 608, 624, 632, 640, 120, 200, 224};
+constexpr DebugPositions kPositions15 = {40,  64,  72,  192, 208, 240, 320, 328,
+                                         336, 352, 384, 400, 408, 416, 448, 472,
+                                         696, 704, 720, 728, 736, 120, 200, 248};
 
 Result<ls_python> layout_from(int minor, const std::string& bytes, const DebugPositions& at) {
   bool damaged = false;
@@ -95,6 +102,9 @@ Result<ls_python> layout_from(int minor, const std::string& bytes, const DebugPo
   layout.text_ascii = read(at.text_ascii, kLargest - 16);
   // PyCompactUnicodeObject adds utf8_length and utf8 to PyASCIIObject.
   layout.text_other = static_cast<uint16_t>(layout.text_ascii + 16);
+  layout.interpreter_gil = read(at.interpreter_gil, kLargest);
+  layout.thread_interpreter = read(at.thread_interpreter, kLargest);
+  layout.thread_native = read(at.thread_native, kLargest);
   if (damaged) return failure("its debug offsets are damaged");
   return layout;
 }

@@ -24,6 +24,12 @@ struct Contributor {
   uint32_t cause = LS_CAUSE_CPU;
 };
 
+// The thread that had the interpreter lock while the loop waited for it.
+struct GilHolder {
+  uint32_t tid = 0;  // in its own PID namespace; 0 not known
+  std::vector<Frame> frames;
+};
+
 struct WaitReport {
   std::string syscall;                // "clock_nanosleep"; "" outside a system call
   std::optional<std::string> target;  // "10.0.0.5:5432", "/var/lib/x.db", "pid 77"
@@ -37,8 +43,9 @@ struct StallReport {
   uint32_t cause = LS_CAUSE_UNKNOWN;  // the largest share
   bool host_to_blame = false;
   std::optional<WaitReport> wait;
-  std::optional<Frame> culprit;           // nothing where frames are not readable
-  std::vector<Frame> frames;              // innermost first; empty where they are not readable
+  std::optional<Frame> culprit;  // nothing where frames are not readable
+  std::vector<Frame> frames;     // innermost first; empty where they are not readable
+  std::optional<GilHolder> gil_holder;
   bool frames_cut = false;                // there are more than were read
   std::vector<Contributor> contributors;  // the largest first
   std::string advice;

@@ -23,7 +23,8 @@ struct LoopId {
 // What the thread's Python frames were when it was looked at.
 struct StackSample {
   uint64_t time_ns = 0;
-  bool on_cpu = false;  // else at the beginning of the longest wait
+  uint32_t source = LS_STACK_OF_WAIT;  // enum ls_stack_source
+  uint32_t holder_tid = 0;             // LS_STACK_OF_HOLDER
   ls_stack stack{};
 };
 

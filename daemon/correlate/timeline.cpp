@@ -102,7 +102,8 @@ Findings Timeline::on_stack(const StackSeen& event) {
     loop->samples.resize(kept);
   }
   loop->samples.push_back({.time_ns = record.header.time_ns,
-                           .on_cpu = record.source == LS_STACK_OF_SAMPLE,
+                           .source = record.source,
+                           .holder_tid = record.holder_tid,
                            .stack = record.stack});
   return {};
 }

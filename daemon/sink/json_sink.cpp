@@ -27,6 +27,18 @@ Json frame_json(const Frame& frame) {
   return {{"function", frame.function}, {"file", frame.file}, {"line", frame.line}};
 }
 
+Json frames_json(const std::vector<Frame>& frames) {
+  Json json = Json::array();
+  for (const Frame& frame : frames) json.push_back(frame_json(frame));
+  return json;
+}
+
+Json holder_json(const std::optional<GilHolder>& holder) {
+  if (!holder) return nullptr;
+  return {{"tid", holder->tid == 0 ? Json() : Json(holder->tid)},
+          {"frames", frames_json(holder->frames)}};
+}
+
 Json contributors_json(const std::vector<Contributor>& contributors) {
   Json json = Json::array();
   for (const Contributor& one : contributors)
@@ -69,8 +81,6 @@ std::string to_line(const Json& json) {
 Json stall_json(const StallReport& report, const WallClock& clock, const std::string& host) {
   const Stall& stall = report.stall;
   const WorkloadProcess& process = report.process;
-  Json frames = Json::array();
-  for (const Frame& frame : report.frames) frames.push_back(frame_json(frame));
   return {{"type", "stall"},
           {"time", format_utc(clock.realtime_ns(stall.start_ns))},
           {"monotonic_ns", stall.start_ns},
@@ -92,9 +102,9 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"wait", wait_json(report.wait)},
           {"culprit", culprit_json(report.culprit)},
           {"leaf", report.frames.empty() ? Json() : frame_json(report.frames.front())},
-          {"frames", std::move(frames)},
+          {"frames", frames_json(report.frames)},
           {"contributors", contributors_json(report.contributors)},
-          {"gil_holder", nullptr},
+          {"gil_holder", holder_json(report.gil_holder)},
           {"gc", nullptr},
           {"delayed", nullptr},
           {"advice", report.advice}};

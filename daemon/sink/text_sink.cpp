@@ -79,6 +79,11 @@ Result<void> TextSink::on_stall(const StallReport& report) {
     std::string what = report.wait && report.wait->duration_ns * 10 >= stall.duration_ns()
                            ? wait_line(*report.wait)
                            : std::string("no single long wait");
+    if (report.cause == LS_CAUSE_GIL && report.gil_holder && !report.gil_holder->frames.empty()) {
+      const Frame& holder = report.gil_holder->frames.front();
+      what += fmt::format("; the interpreter lock was held in {} ({}:{})", holder.function,
+                          holder.file, holder.line);
+    }
     text += fmt::format("              {}: {}\n", where(report), what);
     text += fmt::format("              {}\n",
                         paint(options_.color, fmt::emphasis::faint, report.advice));

@@ -43,6 +43,7 @@ def test_aiohttp(tmp_path, loop):
         stall = found_at(out, truth)
         assert stall["cause"] == "sleep" and stall["loop"] == loop
         assert stall["workload"] == "web_aiohttp.py"
+        assert stall["culprit"]["function"] == "stall"  # the handler, through aiohttp's frames
     assert len(read_results(out).stalls) == 3
 
 
@@ -150,7 +151,9 @@ def test_other_loops(trace, library):
     assert traced.returncode == 0, traced.errors
     start, end = json.loads(traced.output)
     assert len(traced.results.around(start, end)) == 1
-    assert len(traced.results.stalls) == 1
+    (stall,) = traced.results.stalls
+    assert stall["loop"] == library
+    assert stall["culprit"]["function"] == ("block" if library == "twisted" else "main")
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])

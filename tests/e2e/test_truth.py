@@ -35,6 +35,13 @@ def check(traced, minimum):
         assert excess < max(0.001, true_length / 100) + waited_for_cpu, (one["kind"], excess)
     others = [s for s in traced.results.stalls if s["monotonic_ns"] not in found]
     assert not others, [(s["duration_seconds"], s["causes"]) for s in others]
+        # Whose code: the kind's own function by its frames, nothing of the library that it called;
+        # of an import the module that runs.
+        culprit = stall["culprit"]
+        assert culprit is not None, (one["kind"], stall["frames"])
+        if one["kind"] != "slow_import":
+            assert culprit["function"] == one["kind"], (one["kind"], culprit)
+            assert culprit["file"].endswith("/kinds.py") and culprit["module"] == "kinds"
     assert len(expected(truth)) >= minimum
     assert traced.results.summary["stalls"] == len(found)
     assert traced.results.summary["lost"] == 0
@@ -65,6 +72,70 @@ def test_other_interpreters(trace, version):
     traced = trace(found[-1], ZOO / "stall_zoo.py", *CORE)
     check(traced, minimum=len(CORE))
     assert traced.results.stalls[0]["python"].startswith(version + ".")
+
+
+def test_the_holder_of_the_interpreter_lock_is_named(trace):
+    traced = trace(PYTHON, ZOO / "stall_zoo.py", "held_interpreter_lock")
+    (stall,) = traced.results.stalls
+    assert stall["cause"] == "gil" and stall["blame"] == "code"
+    frames = stall["gil_holder"]["frames"]
+    assert frames[0]["function"] == "held_interpreter_lock.<locals>.spin"
+    assert stall["gil_holder"]["tid"] > 0
+
+
+def test_lines_and_contributors(trace, tmp_path):
+    script = tmp_path / "app.py"
+    script.write_text(
+        "import asyncio, time\n"
+        "def small():\n"
+        "    end = time.monotonic() + 0.15\n"
+        "    while time.monotonic() < end: pass\n"
+        "def large():\n"
+        "    end = time.monotonic() + 0.45\n"
+        "    while time.monotonic() < end: pass\n"
+        "async def main():\n"
+        "    await asyncio.sleep(0.1)\n"
+        "    small()\n"
+        "    large()\n"
+        "    await asyncio.sleep(0.05)\n"
+        "asyncio.run(main())\n"
+    )
+    traced = trace(PYTHON, str(script))
+    (stall,) = [one for one in traced.results.stalls if one["duration_seconds"] > 0.5]
+    assert stall["culprit"] == {
+        "function": "large",
+        "module": "app",
+        "file": str(script),
+        "line": 7,
+    }
+    lines = {frame["function"]: frame["line"] for frame in stall["frames"]}
+    assert lines["main"] == 11 and lines["<module>"] == 13
+    shares = {one["function"]: one["seconds"] for one in stall["contributors"]}
+    assert shares["large"] > shares["small"] > 0
+    assert sum(shares.values()) == pytest.approx(stall["causes"]["cpu"], rel=0.1)
+
+
+def test_fast_changing_deep_calls_never_give_a_wrong_name(trace, tmp_path):
+    script = tmp_path / "deep.py"
+    script.write_text(
+        "import asyncio, time\n"
+        "def down(n):\n"
+        "    return n if n == 0 else down(n - 1)\n"
+        "async def main():\n"
+        "    await asyncio.sleep(0.1)\n"
+        "    end = time.monotonic() + 1.5\n"
+        "    while time.monotonic() < end:\n"
+        "        for depth in (3, 150, 40): down(depth)\n"
+        "    await asyncio.sleep(0.05)\n"
+        "asyncio.run(main())\n"
+    )
+    traced = trace(PYTHON, str(script))
+    (stall,) = traced.results.stalls
+    own = {"down", "main", "<module>"}
+    for frame in stall["frames"]:
+        assert frame["function"] in own or "asyncio" in frame["file"], frame
+    assert {one["function"] for one in stall["contributors"]} <= {"down", "main"}
+    assert len(stall["frames"]) <= 80
 
 
 def test_what_was_waited_for_is_named(trace):

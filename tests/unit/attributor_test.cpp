@@ -102,6 +102,102 @@ TEST(Attributor, BlamesTheHostForWhatIsItsDoing) {
                                       LS_CAUSE_STOPPED}));
 }
 
+// A stall whose stacks name the given functions of /srv/app.py; code objects are numbered from 1.
+class AttributorFrames : public testing::Test {
+ protected:
+  void add_code(uint64_t address, const std::string& function, const std::string& file) {
+    ls_code record{};
+    record.header.tgid = 10;
+    record.code = address;
+    record.first_line = static_cast<uint32_t>(address);
+    record.name.state = record.filename.state = 1 << 2;
+    record.name.length = static_cast<uint32_t>(function.size());
+    record.filename.length = static_cast<uint32_t>(file.size());
+    std::memcpy(record.name.bytes, function.data(), function.size());
+    std::memcpy(record.filename.bytes, file.data(), file.size());
+    codes_.on_code(record);
+  }
+  static StackSample sample(uint32_t source, std::initializer_list<uint64_t> codes) {
+    StackSample one{.source = source};
+    one.stack.end = LS_STACK_COMPLETE;
+    for (uint64_t code : codes) one.stack.frames[one.stack.count++].code = code;
+    return one;
+  }
+  void SetUp() override {
+    add_code(1, "select", "/usr/lib/python3.11/selectors.py");
+    add_code(2, "fetch", "/srv/app.py");
+    add_code(3, "small", "/srv/app.py");
+    add_code(4, "_find_and_load", "<frozen importlib._bootstrap>");
+    add_code(5, "communicate", "/usr/lib/python3.11/subprocess.py");
+    stall_.tgid = 10;
+    stall_.end_ns = 1000;
+  }
+  Workloads workloads_;
+  CodeObjects codes_;
+  Attributor attributor_{workloads_, codes_};
+  Stall stall_;
+};
+
+TEST_F(AttributorFrames, BlamesTheInnermostFrameOfTheUsersOwn) {
+  stall_.causes[LS_CAUSE_NETWORK] = 1000;
+  stall_.wait = ls_wait{.duration_ns = 900, .cause = LS_CAUSE_NETWORK, .syscall = 45};
+  stall_.samples = {sample(LS_STACK_OF_WAIT, {1, 2, 3})};
+  auto report = attributor_.on_stall(stall_);
+  ASSERT_TRUE(report.culprit);
+  EXPECT_EQ(report.culprit->function, "fetch");
+  EXPECT_EQ(report.frames.size(), 3U);
+  EXPECT_EQ(report.contributors.at(0).ns, 900U);
+}
+
+TEST_F(AttributorFrames, BlamesTheLeafWhereThereIsNoneOfTheUsersOwn) {
+  stall_.causes[LS_CAUSE_CPU] = 1000;
+  stall_.samples = {sample(LS_STACK_OF_SAMPLE, {1, 5})};
+  EXPECT_EQ(attributor_.on_stall(stall_).culprit->function, "select");
+}
+
+TEST_F(AttributorFrames, WeighsContributorsByTheirSamples) {
+  stall_.causes[LS_CAUSE_CPU] = 1000;
+  stall_.samples = {sample(LS_STACK_OF_SAMPLE, {3}), sample(LS_STACK_OF_SAMPLE, {1, 2}),
+                    sample(LS_STACK_OF_SAMPLE, {2}), sample(LS_STACK_OF_SAMPLE, {2})};
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.culprit->function, "fetch");
+  ASSERT_EQ(report.contributors.size(), 2U);
+  EXPECT_EQ(report.contributors[0].ns, 750U);
+  EXPECT_EQ(report.contributors[1].frame.function, "small");
+}
+
+TEST_F(AttributorFrames, TellsAnImportWhateverItWaitsOn) {
+  stall_.causes[LS_CAUSE_DISK] = 600;
+  stall_.causes[LS_CAUSE_CPU] = 400;
+  stall_.wait = ls_wait{.duration_ns = 600, .cause = LS_CAUSE_DISK};
+  stall_.samples = {sample(LS_STACK_OF_WAIT, {4, 2}), sample(LS_STACK_OF_SAMPLE, {4, 2}),
+                    sample(LS_STACK_OF_SAMPLE, {2})};
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.cause, static_cast<uint32_t>(LS_CAUSE_IMPORT));
+  EXPECT_EQ(report.stall.causes[LS_CAUSE_IMPORT], 800U);
+  EXPECT_EQ(report.stall.causes[LS_CAUSE_CPU], 200U);
+}
+
+TEST_F(AttributorFrames, TellsTheSubprocessModulesPipeFromAnyOther) {
+  stall_.causes[LS_CAUSE_PIPE] = 1000;
+  stall_.wait = ls_wait{.duration_ns = 1000, .cause = LS_CAUSE_PIPE};
+  stall_.samples = {sample(LS_STACK_OF_WAIT, {1, 5, 2})};
+  EXPECT_EQ(attributor_.on_stall(stall_).cause, static_cast<uint32_t>(LS_CAUSE_SUBPROCESS));
+}
+
+TEST_F(AttributorFrames, NamesTheHolderOfTheInterpreterLock) {
+  stall_.causes[LS_CAUSE_GIL] = 1000;
+  stall_.wait = ls_wait{.duration_ns = 5, .cause = LS_CAUSE_GIL};
+  auto holder = sample(LS_STACK_OF_HOLDER, {3});
+  holder.holder_tid = 77;
+  stall_.samples = {sample(LS_STACK_OF_WAIT, {1, 2}), holder};
+  auto report = attributor_.on_stall(stall_);
+  ASSERT_TRUE(report.gil_holder);
+  EXPECT_EQ(report.gil_holder->tid, 77U);
+  EXPECT_EQ(report.gil_holder->frames.at(0).function, "small");
+  EXPECT_EQ(report.culprit->function, "fetch");
+}
+
 TEST(Advice, HasASentenceForEachCause) {
   std::set<std::string> texts;
   for (uint32_t cause = 0; cause < LS_CAUSES; cause++) {

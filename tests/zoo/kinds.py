@@ -158,6 +158,41 @@ def garbage_collection():
     del heap
 
 
+@kind("import")
+def slow_import():
+    folder = tempfile.mkdtemp()
+    name = "zoo_slow_module_%d" % time.monotonic_ns()
+    with open(os.path.join(folder, name + ".py"), "w") as module:
+        module.write("import time\nend = time.monotonic() + %f\n" % SECONDS)
+        module.write("while time.monotonic() < end: pass\n")
+    sys.path.insert(0, folder)
+    yield
+    __import__(name)
+    yield
+    sys.path.remove(folder)
+
+
+@kind("gil")
+def held_interpreter_lock():
+    ended = []
+
+    def spin():
+        end = time.monotonic() + SECONDS * 5
+        while not ended and time.monotonic() < end:
+            pass
+
+    others = [threading.Thread(target=spin, daemon=True) for _ in range(3)]
+    for one in others:
+        one.start()
+    yield
+    for _ in range(12):
+        time.sleep(0)  # gives the lock up, and has to get it back
+    ended.append(True)
+    yield
+    for one in others:
+        one.join()
+
+
 # --- the network ---------------------------------------------------------------------------------
 @kind("network")
 def tcp_receive():
@@ -388,7 +423,7 @@ def subprocess_run():
 
 
 # Waiting for a child by reading its pipe is told from any other pipe by the Python frames.
-@kind("pipe", "subprocess")
+@kind("subprocess")
 def subprocess_output():
     yield
     subprocess.run(["sleep", str(SECONDS)], check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
