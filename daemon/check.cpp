@@ -25,6 +25,7 @@ using Json = nlohmann::ordered_json;
 struct PythonProcess {
   ProcessFacts facts;
   std::string workload;
+  std::string no_frames;  // why its frames cannot be read, "" where they can
 };
 
 struct Host {
@@ -40,7 +41,10 @@ std::vector<PythonProcess> find_processes() {
   for (uint32_t pid : list_pids("/proc")) {
     ProcessFacts facts = reader.read(pid);
     if (facts.python.empty()) continue;
-    found.push_back({.facts = facts, .workload = workload_name(facts)});
+    auto layout = reader.layout(pid);
+    found.push_back({.facts = facts,
+                     .workload = workload_name(facts),
+                     .no_frames = layout ? "" : layout.error().message});
   }
   return found;
 }
@@ -77,11 +81,12 @@ void print_text(const Host& host) {
   fmt::print("Python processes ({})\n", host.processes.size());
   for (const PythonProcess& process : host.processes) {
     const ProcessFacts& facts = process.facts;
+    std::string note = !facts.is_python            ? ": " + facts.why_not
+                       : process.no_frames.empty() ? ", with frames"
+                                                   : ", without frames: " + process.no_frames;
     fmt::print("  {:<4}pid {:<8} python {:<10} {}{}\n", facts.is_python ? "yes" : "no", facts.tgid,
-               clean_text(facts.python, 32), process.workload,
-               facts.is_python ? "" : ": " + facts.why_not);
+               clean_text(facts.python, 32), process.workload, note);
   }
-  fmt::print("Not yet read on any process: Python frames, USDT probes\n");
   fmt::print("{}\n", works(host) ? "loopsight can trace on this host."
                                  : "loopsight cannot trace on this host.");
 }
@@ -106,6 +111,8 @@ Json to_json(const Host& host) {
          {"python", process.facts.python},
          {"workload", process.workload},
          {"supported", process.facts.is_python},
+         {"frames", process.facts.is_python && process.no_frames.empty()},
+         {"why_no_frames", process.no_frames.empty() ? Json() : Json(process.no_frames)},
          {"why_not", process.facts.is_python ? Json() : Json(process.facts.why_not)}});
   return {{"type", "check"},
           {"works", works(host)},

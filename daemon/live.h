@@ -9,7 +9,7 @@
 #include "daemon/base/fd.h"
 #include "daemon/base/result.h"
 #include "daemon/child.h"
-#include "daemon/pipeline.h"
+#include "daemon/live_source.h"
 
 namespace loopsight {
 

@@ -6,7 +6,7 @@
 #include "daemon/base/text.h"
 #include "daemon/commands.h"
 #include "daemon/live.h"
-#include "daemon/pipeline.h"
+#include "daemon/live_source.h"
 #include "daemon/sink/http_server.h"
 #include "daemon/sink/metrics.h"
 #include "daemon/sink/publication.h"

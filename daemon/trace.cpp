@@ -14,7 +14,7 @@
 #include "daemon/base/text.h"
 #include "daemon/commands.h"
 #include "daemon/live.h"
-#include "daemon/pipeline.h"
+#include "daemon/live_source.h"
 #include "daemon/sink/json_sink.h"
 #include "daemon/sink/text_sink.h"
 

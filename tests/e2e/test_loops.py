@@ -192,3 +192,4 @@ def test_a_process_killed_while_it_stalls_is_reported(trace):
     stall = traced.results.stalls[0]
     assert 0.19 < stall["duration_seconds"] < 1.5
     assert stall["cause"] == "sleep"
+    assert stall["culprit"]["function"] == "main"  # where it stood when it died

@@ -175,8 +175,10 @@ def slow_import():
 @kind("gil")
 def held_interpreter_lock():
     ended = []
+    begin = threading.Event()
 
     def spin():
+        begin.wait()
         end = time.monotonic() + SECONDS * 5
         while not ended and time.monotonic() < end:
             pass
@@ -185,6 +187,7 @@ def held_interpreter_lock():
     for one in others:
         one.start()
     yield
+    begin.set()
     for _ in range(12):
         time.sleep(0)  # gives the lock up, and has to get it back
     ended.append(True)

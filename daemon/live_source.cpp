@@ -1,0 +1,291 @@
+#include "daemon/live_source.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "daemon/attribute/loop_evidence.h"
+#include "daemon/attribute/proc.h"
+#include "daemon/event/codec.h"
+
+namespace loopsight {
+namespace {
+
+constexpr uint64_t kReconcileNs = 60'000'000'000;
+constexpr uint64_t kShowNs = 1'000'000'000;      // how often a healthy loop's state is looked at
+constexpr uint64_t kShowIdleNs = 5'000'000'000;  // and that of one that does nothing
+constexpr size_t kMaxKnown = LS_MAX_PROCESSES;
+
+}  // namespace
+
+LiveSource::LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* recorder,
+                       std::string proc_root)
+    : tracer_(tracer), pipeline_(pipeline), recorder_(recorder), reader_(std::move(proc_root)) {}
+
+Result<void> LiveSource::add(std::span<const std::byte> bytes) {
+  if (recorder_)
+    if (auto written = recorder_->write(bytes); !written) return written;
+  return pipeline_.feed(bytes);
+}
+
+// Says to the pipeline and to the kernel what a process is.
+Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
+  if (known_.size() >= kMaxKnown) known_.clear();
+  known_[facts.tgid] = facts;
+  auto state = facts.is_python ? LS_PROCESS_PYTHON : LS_PROCESS_OTHER;
+  if (auto set = tracer_.set_process(facts.tgid, state); !set)
+    spdlog::warn("{}", set.error().message);
+  if (!facts.is_python && !facts.python.empty())
+    spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
+  if (!facts.is_python) return {};
+  if (auto layout = reader_.layout(facts.tgid))
+    tracer_.set_python(facts.tgid, *layout);
+  else
+    spdlog::debug("pid {}: frames are not read: {}", facts.tgid, layout.error().message);
+  return add(encode(facts, now_ns));
+}
+
+Result<void> LiveSource::scan() {
+  (void)tracer_.set_process(static_cast<uint32_t>(getpid()), LS_PROCESS_OTHER);
+  for (uint32_t pid : list_pids(reader_.proc_root())) {
+    if (pid == static_cast<uint32_t>(getpid())) continue;
+    ProcessFacts facts = reader_.read(pid);
+    if (facts.start_ticks == 0) continue;
+    if (auto described = describe(facts, 0); !described) return described;
+  }
+  return {};
+}
+
+Result<void> LiveSource::watch(uint32_t tgid) {
+  std::set<uint32_t> seen;
+  std::vector<uint32_t> waiting = {tgid};
+  while (!waiting.empty()) {
+    uint32_t pid = waiting.back();
+    waiting.pop_back();
+    if (!seen.insert(pid).second) continue;
+    ProcessFacts facts = reader_.read(pid);
+    if (facts.start_ticks != 0)
+      if (auto described = describe(facts, 0); !described) return described;
+    for (uint32_t child : read_children(reader_.proc_root(), pid)) waiting.push_back(child);
+  }
+  return {};
+}
+
+Result<void> LiveSource::poll(int timeout_ms) {
+  Result<void> result;
+  auto polled = tracer_.poll(timeout_ms, [&](std::span<const std::byte> bytes) {
+    if (auto handled = on_record(bytes); !handled) result = handled;
+  });
+  return polled ? result : polled;
+}
+
+Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
+  auto event = decode(bytes);
+  if (event) {
+    if (const auto* end = std::get_if<LoopEnded>(&*event)) {
+      const ls_loop_end& record = end->record;
+      auto loop = tracer_.read_row(record.row);
+      if (loop && loop->generation == record.generation) {
+        // Its last sums first, then its end; then the row is free for another.
+        loop->flags &= ~static_cast<__u32>(LS_LOOP_RELEASED);
+        if (record.open == 0) loop->flags |= LS_LOOP_STALE;
+        if (auto shown = show(record.row, *loop, record.header.time_ns); !shown) return shown;
+        auto ended = add(bytes);
+        shown_.erase(record.row);
+        tracer_.free_row(record.row);
+        return ended;
+      }
+    }
+  }
+  if (auto added = add(bytes); !added || !event) return added;
+  if (const auto* stack = std::get_if<StackSeen>(&*event)) {
+    if (stack->record.source == LS_STACK_OF_POLLER) poller_stack_ = *stack;
+    return {};
+  }
+  if (const auto* poller = std::get_if<PollerSeen>(&*event)) return on_poller(*poller);
+  if (const auto* exec = std::get_if<ProcessExec>(&*event)) {
+    uint32_t tgid = exec->record.header.tgid;
+    // What was said of it before the exec may have reached the kernel after it.
+    if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
+  } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
+    known_.erase(exit->record.header.tgid);
+  }
+  return {};
+}
+
+Result<void> LiveSource::on_poller(const PollerSeen& event) {
+  const ls_poller& record = event.record;
+  uint32_t tgid = record.header.tgid;
+  auto known = known_.find(tgid);
+  bool same = known != known_.end() &&
+              known->second.start_ticks == read_start_ticks(reader_.proc_root(), tgid).value_or(0);
+  // A worker forked from a known interpreter is not known itself yet.
+  if (!same) {
+    if (auto described = describe(reader_.read(tgid), record.header.time_ns); !described)
+      return described;
+    known = known_.find(tgid);
+  }
+  std::vector<Frame> frames;
+  if (poller_stack_ && poller_stack_->record.row == record.row &&
+      poller_stack_->record.generation == record.generation)
+    frames = pipeline_.resolve(*poller_stack_);
+  poller_stack_.reset();
+  // The first poll call of a process that was not known yet comes without frames; the next one
+  // has them. Until then the rest of the evidence decides.
+  if (frames.empty() && !same && known->second.is_python)
+    tracer_.ask_again(record.row, record.generation);
+  Judgement judgement;
+  if (known->second.is_python)
+    judgement = judge_poller(event, reader_.proc_root(), frames);
+  else
+    judgement.reason = known->second.why_not;
+  if (!judgement.is_loop) rejected_++;
+  spdlog::debug("pid {} tid {}: {} ({})", tgid, record.header.tid,
+                judgement.is_loop ? name_of(judgement.kind) : "no loop", judgement.reason);
+  tracer_.set_verdict(record.row, record.generation, judgement.is_loop, judgement.is_native);
+  if (judgement.is_loop) {
+    if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
+      spdlog::debug("{}", sampled.error().message);
+  }
+  return add(encode(LoopVerdict{.time_ns = record.header.time_ns,
+                                .row = record.row,
+                                .generation = record.generation,
+                                .is_loop = judgement.is_loop,
+                                .kind = judgement.kind}));
+}
+
+// False where the loop's epoll descriptor has been closed: then it is not stalled but over.
+bool LiveSource::is_open(const ls_loop& loop) const {
+  if (loop.epoll_fd < 0) return true;
+  return read_descriptor(reader_.proc_root(), loop.tgid, loop.epoll_fd) == "anon_inode:[eventpoll]";
+}
+
+Result<void> LiveSource::show(uint32_t row, const ls_loop& loop, uint64_t now_ns) {
+  return add(encode(LoopState{.time_ns = now_ns, .row = row, .loop = loop}));
+}
+
+Result<void> LiveSource::end_loop(uint32_t row, uint32_t generation, uint64_t now_ns) {
+  ls_loop_end record{};
+  record.header = {
+      .kind = LS_KIND_LOOP_END, .size = sizeof(record), .time_ns = now_ns, .tgid = 0, .tid = 0};
+  record.row = row;
+  record.generation = generation;
+  record.reason = LS_END_THREAD_EXIT;
+  return on_record(std::as_bytes(std::span(&record, 1)));
+}
+
+Result<void> LiveSource::tick(uint64_t now_ns) {
+  uint64_t lost = tracer_.counters()[LS_COUNT_RING_FULL];
+  if (lost > lost_) {
+    if (auto added = add(encode(Lost{.time_ns = now_ns, .records = lost - lost_})); !added)
+      return added;
+    lost_ = lost;
+  }
+  for (uint32_t row : tracer_.used_rows()) {
+    auto loop = tracer_.read_row(row);
+    if (!loop || loop->flags & LS_LOOP_REJECTED) {
+      // A rejected row whose end was lost is freed here, like any other.
+      if (!loop || !(loop->flags & LS_LOOP_RELEASED)) continue;
+    }
+    Shown& shown = shown_[row];
+    if (shown.generation != loop->generation) shown = {.generation = loop->generation};
+    if (loop->flags & LS_LOOP_RELEASED) {
+      // Its end may still be in the ring buffer; at the second tick it was lost.
+      if (shown.released)
+        if (auto ended = end_loop(row, loop->generation, now_ns); !ended) return ended;
+      if (auto found = shown_.find(row); found != shown_.end()) found->second.released = true;
+      continue;
+    }
+    bool busy = loop->phase == LS_PHASE_BUSY && now_ns > loop->phase_start_ns;
+    bool stalling = busy && now_ns - loop->phase_start_ns >= kShowNs / 20;
+    if (stalling && !is_open(*loop)) {
+      loop->flags |= LS_LOOP_STALE;
+      stalling = false;
+    }
+    bool idle = shown.iterations == loop->iterations;
+    bool due = now_ns >= shown.time_ns + (idle ? kShowIdleNs : kShowNs);
+    if (!stalling && !shown.stalling && !due) continue;
+    shown.iterations = loop->iterations;
+    shown.time_ns = now_ns;
+    shown.stalling = stalling;
+    if (auto added = show(row, *loop, now_ns); !added) return added;
+  }
+  if (now_ns >= last_reconcile_ns_ + kReconcileNs) reconcile(now_ns);
+  pipeline_.expire(now_ns);
+  return {};
+}
+
+Result<void> LiveSource::finish(uint64_t now_ns) {
+  for (uint32_t row : tracer_.used_rows()) {
+    auto loop = tracer_.read_row(row);
+    if (!loop || loop->flags & LS_LOOP_REJECTED) continue;
+    // A stall that runs when the trace ends is reported as far as it came by the ticks, not here.
+    loop->flags |= LS_LOOP_STALE;
+    if (auto added = show(row, *loop, now_ns); !added) return added;
+  }
+  return {};
+}
+
+// Processes whose end was lost are forgotten; those that were no Python may have become one.
+void LiveSource::reconcile(uint64_t now_ns) {
+  last_reconcile_ns_ = now_ns;
+  constexpr size_t kMaxRereads = 200;
+  size_t rereads = 0;
+  for (auto entry = known_.begin(); entry != known_.end();) {
+    auto ticks = read_start_ticks(reader_.proc_root(), entry->first);
+    if (!ticks) {
+      tracer_.forget_process(entry->first);
+      entry = known_.erase(entry);
+      continue;
+    }
+    bool stale = ticks != entry->second.start_ticks;
+    if ((stale || !entry->second.is_python) && rereads < kMaxRereads) {
+      rereads++;
+      ProcessFacts facts = reader_.read(entry->first);
+      if (facts.is_python || stale) {
+        (void)tracer_.set_process(facts.tgid,
+                                  facts.is_python ? LS_PROCESS_PYTHON : LS_PROCESS_OTHER);
+        if (facts.is_python) (void)add(encode(facts, now_ns));
+        entry->second = facts;
+      }
+    }
+    ++entry;
+  }
+}
+
+Snapshot LiveSource::snapshot() const {
+  Snapshot snapshot;
+  snapshot.totals = pipeline_.totals();
+  for (const ProbeStatus& probe : tracer_.probes())
+    snapshot.probes.emplace_back(probe.name, probe.attached);
+  for (const ProgramCost& cost : tracer_.costs())
+    snapshot.programs.push_back(
+        {.program = cost.name, .runs = cost.runs, .run_time_ns = cost.run_time_ns});
+  auto counters = tracer_.counters();
+  const Timeline& timeline = pipeline_.timeline();
+  snapshot.lost = {{"ring_full", counters[LS_COUNT_RING_FULL]},
+                   {"loop_table_full", counters[LS_COUNT_LOOPS_FULL]},
+                   {"process_table_full", counters[LS_COUNT_PROCESSES_FULL]},
+                   {"task_storage_full", counters[LS_COUNT_STORAGE_FULL]},
+                   {"missed_switch", counters[LS_COUNT_MISSED_SWITCH]}};
+  snapshot.discarded = {{"undecodable_record", pipeline_.undecodable()},
+                        {"late_record", timeline.late_records()},
+                        {"inconsistent_record", timeline.inconsistent_records()},
+                        {"folded_label", pipeline_.totals().folded_labels()},
+                        {"not_a_loop", rejected_},
+                        {"phase_without_end", counters[LS_COUNT_PHASE_DROPPED]},
+                        {"poll_on_no_epoll", counters[LS_COUNT_NO_INSTANCE]},
+                        {"unreadable_target", counters[LS_COUNT_TARGET_UNREADABLE]},
+                        {"no_thread_state", counters[LS_COUNT_NO_THREAD_STATE]},
+                        {"torn_stack", counters[LS_COUNT_STACK_TORN]},
+                        {"unmapped_stack", counters[LS_COUNT_STACK_UNMAPPED]},
+                        {"unreadable_code", counters[LS_COUNT_CODE_UNREADABLE]}};
+  snapshot.ready = true;
+  return snapshot;
+}
+
+}  // namespace loopsight

@@ -1,0 +1,73 @@
+// The live source of a pipeline: the kernel's records, what /proc says of the processes and pollers
+// that they name, and the one way back to the kernel. Its answers become records of their own, so
+// that a recording holds everything that the later stages saw.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "daemon/attribute/process_reader.h"
+#include "daemon/base/result.h"
+#include "daemon/event/recording.h"
+#include "daemon/pipeline.h"
+#include "daemon/probe/tracer.h"
+#include "daemon/sink/publication.h"
+
+namespace loopsight {
+
+class LiveSource {
+ public:
+  // References must outlive the object; `recorder` may be null.
+  LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* recorder,
+             std::string proc_root = "/proc");
+
+  // Finds the CPython processes that are there already. Call after the probes are attached, so
+  // that none slips through between.
+  Result<void> scan();
+  // Watches one process, its descendants included.
+  Result<void> watch(uint32_t tgid);
+
+  Result<void> poll(int timeout_ms);
+  // Looks at the loops that are alive: stalls that still run, sums, lost records. Call it four
+  // times a second.
+  Result<void> tick(uint64_t now_ns);
+  // Takes the last sums of every loop that is alive.
+  Result<void> finish(uint64_t now_ns);
+
+  Snapshot snapshot() const;  // for the HTTP side
+  uint64_t lost() const { return lost_; }
+
+ private:
+  Result<void> on_record(std::span<const std::byte> bytes);
+  Result<void> add(std::span<const std::byte> bytes);
+  Result<void> on_poller(const PollerSeen& event);
+  Result<void> describe(const ProcessFacts& facts, uint64_t now_ns);
+  Result<void> end_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
+  Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
+  void reconcile(uint64_t now_ns);
+  bool is_open(const ls_loop& loop) const;
+
+  Tracer& tracer_;
+  Pipeline& pipeline_;
+  RecordingWriter* recorder_;
+  ProcessReader reader_;
+  std::map<uint32_t, ProcessFacts> known_;  // by tgid
+  std::optional<StackSeen> poller_stack_;   // of the poller record that follows
+  struct Shown {
+    uint32_t generation = 0;
+    uint64_t iterations = 0;
+    uint64_t time_ns = 0;
+    bool released = false;  // seen released at the last tick already
+    bool stalling = false;
+  };
+  std::map<uint32_t, Shown> shown_;  // by row
+  uint64_t lost_ = 0;
+  uint64_t rejected_ = 0;
+  uint64_t last_reconcile_ns_ = 0;
+};
+
+}  // namespace loopsight
