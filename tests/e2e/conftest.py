@@ -108,6 +108,9 @@ def tracing(path, *selection, options=()):
         wait_until(lambda: our_links() - before >= 20 or process.poll() is not None, 20)
         time.sleep(0.3)  # the scan of what runs already comes after
         yield process
+        # An answer reaches its client before the callback that sent it has ended; its stall ends
+        # with the callback.
+        time.sleep(0.3)
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.wait(20)
