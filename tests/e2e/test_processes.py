@@ -221,6 +221,37 @@ def test_a_burst_of_short_lived_processes(trace):
     assert len(summary["loops"]) > 300
 
 
+def test_a_pid_that_is_given_again(tmp_path):
+    """Two programs one after the other under one pid are two workloads."""
+    out = tmp_path / "x.json"
+    names = ["first.py", "second.py"]
+    for name in names:
+        (tmp_path / name).write_text(RUN)
+    last_pid = "/proc/sys/kernel/ns_last_pid"
+    if not os.access(last_pid, os.W_OK):
+        pytest.skip("this kernel cannot be told the next pid (CONFIG_CHECKPOINT_RESTORE)")
+    truths = []
+    with tracing(out, "--all"):
+        for attempt in range(20):
+            with running([PYTHON, tmp_path / "first.py"], stdout=subprocess.PIPE, text=True) as one:
+                first = truths_of(one.communicate(timeout=20)[0])
+            with open(last_pid, "w") as file:
+                file.write(str(one.pid - 1))
+            with running([PYTHON, tmp_path / "second.py"], stdout=subprocess.PIPE, text=True) as two:
+                second = truths_of(two.communicate(timeout=20)[0])
+            if one.pid == two.pid:
+                truths = first + second
+                break
+    assert truths, "no pid came twice in 20 attempts"
+    results = read_results(out)
+    check(results, truths)
+    workloads = [
+        stall["workload"] for truth in truths for stall in results.around(truth[0], truth[1])
+        if stall["pid"] == truth[2]
+    ]
+    assert workloads == names
+
+
 def test_recordings_replay_to_the_same(tmp_path):
     recording = tmp_path / "a.lsrec"
     got = subprocess.run(
