@@ -17,12 +17,6 @@ namespace {
 
 constexpr size_t kRecentStalls = 1000;
 
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof(name) - 1);
-  return clean_text(name, 255);
-}
-
 }  // namespace
 
 Result<int> run(const RunConfig& config) {

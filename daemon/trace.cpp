@@ -37,12 +37,6 @@ Result<File> open_output(const std::string& path) {
   return file;
 }
 
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof(name) - 1);
-  return clean_text(name, 255);
-}
-
 Result<void> check_pids(const std::vector<uint32_t>& pids) {
   ProcessReader reader;
   for (uint32_t pid : pids) {

@@ -174,7 +174,6 @@ void Attributor::name_code(const Stall& stall, StallReport& report) const {
   if (report.contributors.size() > kMaxContributors) report.contributors.resize(kMaxContributors);
   if (!chosen) return;
   report.frames = codes_.resolve(stall.tgid, minor, chosen->stack);
-  report.frames_cut = chosen->stack.end != LS_STACK_COMPLETE;
   if (const Frame* culprit = find_culprit(report.frames)) report.culprit = *culprit;
 }
 

@@ -110,17 +110,6 @@ std::optional<uint64_t> read_start_ticks(const std::string& proc_root, uint32_t 
   return ticks;
 }
 
-std::optional<uint32_t> read_tgid(const std::string& proc_root, uint32_t id) {
-  auto text = read_proc_file(path_of(proc_root, id, "status"), 8192);
-  std::optional<uint32_t> tgid;
-  if (!text) return tgid;
-  for_each_line(*text, [&](std::string_view line) {
-    uint32_t value = 0;
-    if (line.starts_with("Tgid:\t") && parse_number(line.substr(6), value)) tgid = value;
-  });
-  return tgid;
-}
-
 std::vector<uint32_t> read_children(const std::string& proc_root, uint32_t pid) {
   std::vector<uint32_t> children;
   for (uint32_t tid : list_numbers(path_of(proc_root, pid, "task"))) {

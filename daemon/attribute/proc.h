@@ -20,9 +20,6 @@ std::vector<uint32_t> list_pids(const std::string& proc_root);
 // Field 22 of /proc/PID/stat, in clock ticks since boot.
 std::optional<uint64_t> read_start_ticks(const std::string& proc_root, uint32_t pid);
 
-// The process a thread or process id belongs to (Tgid of /proc/ID/status).
-std::optional<uint32_t> read_tgid(const std::string& proc_root, uint32_t id);
-
 // The children of all threads of a process.
 std::vector<uint32_t> read_children(const std::string& proc_root, uint32_t pid);
 

@@ -46,7 +46,6 @@ struct StallReport {
   std::optional<Frame> culprit;  // nothing where frames are not readable
   std::vector<Frame> frames;     // innermost first; empty where they are not readable
   std::optional<GilHolder> gil_holder;
-  bool frames_cut = false;                // there are more than were read
   std::vector<Contributor> contributors;  // the largest first
   std::string advice;
 };

@@ -61,8 +61,9 @@ Feature tracing_feature(const char* name, const char* event, const char* use) {
   Feature feature{.name = name, .ok = error == 0, .required = true, .detail = use, .remedy = ""};
   if (error != 0) {
     feature.detail = fmt::format("{}: {}", use, errno_text(error));
-    feature.remedy = error == EPERM ? "run as root (or with CAP_BPF and CAP_PERFMON)"
-                                    : "use a kernel built with CONFIG_DEBUG_INFO_BTF, 5.8 or newer";
+    feature.remedy = error == EPERM
+                         ? "run as root (or with CAP_BPF and CAP_PERFMON)"
+                         : "use a kernel built with CONFIG_DEBUG_INFO_BTF, 5.15 or newer";
   }
   return feature;
 }
@@ -115,7 +116,7 @@ std::vector<Feature> probe_features() {
                       .detail = ring == 0 ? "records to user space" : errno_text(ring),
                       .remedy = ring == 0       ? ""
                                 : ring == EPERM ? "run as root (or with CAP_BPF)"
-                                                : "use Linux 5.8 or newer"});
+                                                : "use Linux 5.15 or newer"});
   features.push_back(tracing_feature("sched_switch", "sched_switch", "the split by cause"));
   features.push_back(
       tracing_feature("process tracepoints", "sched_process_exec", "starts, forks and exits"));

@@ -1,6 +1,11 @@
 #include "daemon/sink/sink.h"
 
+#include <unistd.h>
+
+#include <array>
 #include <ctime>
+
+#include "daemon/base/text.h"
 
 namespace loopsight {
 namespace {
@@ -12,6 +17,12 @@ int64_t read_ns(clockid_t clock) {
 }
 
 }  // namespace
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return clean_text(name.data(), name.size());
+}
 
 int64_t WallClock::current_offset_ns() {
   return read_ns(CLOCK_REALTIME) - read_ns(CLOCK_MONOTONIC);

@@ -18,6 +18,9 @@ class Sink {
   virtual Result<void> on_summary(const Summary& summary) = 0;
 };
 
+// This host's name, clean.
+std::string host_name();
+
 // Turns monotonic times into wall times, the only place that does: with the offset of now for a
 // live trace (the clock may be set meanwhile), with a recording's own for a replay.
 class WallClock {
