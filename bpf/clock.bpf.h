@@ -17,7 +17,6 @@
 #define LS_MAX_ASKS 16  // poller records for select and poll calls of one thread
 
 extern const volatile __u32 listed_only;
-extern const volatile __u64 threshold_ns;
 
 struct ls_poll {
   __u32 syscall;
@@ -93,16 +92,14 @@ static __always_inline void ls_begin_busy(struct ls_loop *loop, __u64 now) {
   loop->phase_start_ns = now;
   loop->slice_start_ns = now;
   loop->off_cpu = 0;
+  loop->sampled_ns = 0;
+  loop->wait_records = 0;
   ls_end_write(loop);
 }
 
 static __noinline void ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now) {
-  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
   struct ls_stall *record;
-  if (kept && loop->longest.duration_ns > 0) {
-    ls_send_stack(loop, row, LS_STACK_OF_WAIT, &kept->stack[kept->longest & 1], 0, now);
-    ls_send_stack(loop, row, LS_STACK_OF_HOLDER, &kept->holder, kept->holder_tid, now);
-  }
+  ls_send_longest(loop, row, now);
   record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
   loop->stalls++;
   if (!record) return;
@@ -122,14 +119,13 @@ static __noinline void ls_report_stall(struct ls_loop *loop, __u32 row, __u64 no
 static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct task_struct *task,
                                         __u64 now) {
   __u64 busy = now - loop->phase_start_ns;
-  __u64 limit = loop->threshold_ns ? loop->threshold_ns : threshold_ns;
   __u32 bucket = ls_bucket(busy);
   struct ls_row_stacks *kept;
   ls_settle(loop, row, task, now);
   loop->phase_ns[LS_CAUSE_CPU] += now - loop->slice_start_ns;
   loop->iterations++;
   if (bucket < LS_MAX_BUCKETS) loop->buckets[bucket]++;
-  if (busy >= limit) ls_report_stall(loop, row, now);
+  if (busy >= ls_threshold(loop)) ls_report_stall(loop, row, now);
   if (!loop->dirty) {
     loop->busy_ns[LS_CAUSE_CPU] += loop->phase_ns[LS_CAUSE_CPU];
     loop->phase_ns[LS_CAUSE_CPU] = 0;
@@ -194,10 +190,11 @@ static __noinline void ls_send_poller(struct ls_loop *loop, __u32 row, struct ta
   const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
   struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
   struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_stack_facts facts = {.row = row, .source = LS_STACK_OF_POLLER};
   struct ls_poller *record;
   __u64 args[3];
   if (kept && thread && ls_walk(ls_thread_pointer(task), thread, &kept->stack[0]))
-    ls_send_stack(loop, row, LS_STACK_OF_POLLER, &kept->stack[0], 0, poll->now);
+    ls_send_stack(loop, &kept->stack[0], &facts, poll->now);
   record = LS_RESERVE(ls_poller, LS_KIND_POLLER, poll->now, loop->tgid, loop->tid);
   if (!record) return;  // asked again at the next poll call
   record->row = row;

@@ -18,14 +18,11 @@ static __always_inline struct ls_process *ls_process_record(__u32 kind, struct t
 // The thread ends in the middle of a stall: its memory is still there, so where it stood is told.
 static __always_inline void ls_tell_last_stack(struct ls_loop *loop, __u32 row,
                                                struct task_struct *task, __u64 now) {
-  __u64 limit = loop->threshold_ns ? loop->threshold_ns : threshold_ns;
-  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
-  if (!kept || loop->phase != LS_PHASE_BUSY || now - loop->phase_start_ns < limit) return;
+  if (loop->phase != LS_PHASE_BUSY || now - loop->phase_start_ns < ls_threshold(loop)) return;
   ls_begin_write(loop);
   ls_settle(loop, row, task, now);
   ls_end_write(loop);
-  if (loop->longest.duration_ns > 0)
-    ls_send_stack(loop, row, LS_STACK_OF_WAIT, &kept->stack[kept->longest & 1], 0, now);
+  ls_send_longest(loop, row, now);
 }
 
 static __always_inline void ls_release_rows(struct task_struct *task, __u32 reason, __u64 now) {

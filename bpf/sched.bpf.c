@@ -6,8 +6,6 @@
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
 const volatile __u32 has_prev_state = 1;
 
-extern const volatile __u64 threshold_ns;
-
 struct task_struct___state {
   unsigned int __state;
 } __attribute__((preserve_access_index));
@@ -53,6 +51,8 @@ int sched_switch(__u64 *ctx) {
   return 0;
 }
 
+#define LS_TICK_NS (1000000000ULL / LS_SAMPLE_HZ)
+
 // A tick of a loop thread's own CPU clock, which runs only while the thread does. Nothing is done
 // before half the threshold has passed.
 SEC("perf_event")
@@ -60,9 +60,10 @@ int cpu_sample(void *ctx) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
   struct ls_row_stacks *kept;
+  struct ls_stack_facts facts = {.source = LS_STACK_OF_SAMPLE, .cause = LS_CAUSE_CPU};
   struct ls_stack *stack;
   struct ls_loop *loop;
-  __u64 now, limit;
+  __u64 now, ran;
   __u32 row;
   if (!thread) return 0;
   row = thread->rows[thread->active & 1];
@@ -70,16 +71,22 @@ int cpu_sample(void *ctx) {
   // An odd sequence: the tick came in the middle of one of our own programs.
   if (!loop || loop->phase != LS_PHASE_BUSY || loop->sequence & 1) return 0;
   now = bpf_ktime_get_ns();
-  limit = loop->threshold_ns ? loop->threshold_ns : threshold_ns;
-  if (now - loop->phase_start_ns < limit / 2) return 0;
+  if (now - loop->phase_start_ns < ls_threshold(loop) / 2) return 0;
   kept = bpf_map_lookup_elem(&stacks, &row);
   if (!kept) return 0;
   ls_begin_write(loop);
   ls_settle(loop, row, task, now);
   ls_end_write(loop);
   stack = &kept->stack[~kept->longest & 1];
-  if (ls_walk(ls_thread_pointer(task), thread, stack))
-    ls_send_stack(loop, row, LS_STACK_OF_SAMPLE, stack, 0, now);
+  if (!ls_walk(ls_thread_pointer(task), thread, stack)) return 0;
+  if (ls_is_collecting(thread)) stack->flags |= LS_STACK_IN_GC;
+  // It stands for the CPU time since the sample before it; the first one for one tick.
+  ran = loop->phase_ns[LS_CAUSE_CPU] + now - loop->slice_start_ns;
+  facts.row = row;
+  facts.slice_ns = ran - loop->sampled_ns;
+  if (!loop->sampled_ns && facts.slice_ns > LS_TICK_NS) facts.slice_ns = LS_TICK_NS;
+  loop->sampled_ns = ran;
+  ls_send_stack(loop, stack, &facts, now);
   return 0;
 }
 

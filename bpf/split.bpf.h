@@ -17,6 +17,8 @@
 #include "frames.bpf.h"
 #include "wait.bpf.h"
 
+extern const volatile __u64 threshold_ns;
+
 static __always_inline __u64 ls_run_delay(struct task_struct *task) {
   if (!bpf_core_field_exists(task->sched_info.run_delay)) return 0;
   return BPF_CORE_READ(task, sched_info.run_delay);
@@ -56,10 +58,49 @@ static __always_inline void ls_infer_return(struct ls_loop *loop, struct task_st
   loop->slice_start_ns = loop->slice_end_ns;
 }
 
+// A wait of a busy phase that is already long has its stack sent as it ends, so that the
+// contributors of the phase are known; of the rest only the longest wait's is, at the end.
+#define LS_MAX_WAIT_RECORDS 64
+
+static __always_inline __u64 ls_threshold(const struct ls_loop *loop) {
+  return loop->threshold_ns ? loop->threshold_ns : threshold_ns;
+}
+
+static __always_inline void ls_send_wait(struct ls_loop *loop, __u32 row, struct ls_stack *stack,
+                                         __u64 now) {
+  const struct ls_wait *wait = &loop->wait;
+  struct ls_stack_facts facts = {.row = row,
+                                 .source = LS_STACK_OF_WAIT,
+                                 .cause = wait->cause,
+                                 .slice_start_ns = wait->start_ns,
+                                 .slice_ns = wait->duration_ns};
+  if (wait->duration_ns < LS_TARGET_MIN_NS || loop->wait_records >= LS_MAX_WAIT_RECORDS ||
+      now - loop->phase_start_ns < ls_threshold(loop) / 2)
+    return;
+  loop->wait_records++;
+  ls_send_stack(loop, stack, &facts, now);
+}
+
+// The stacks of the longest wait: its own, and that of whoever had the interpreter lock.
+static __always_inline void ls_send_longest(struct ls_loop *loop, __u32 row, __u64 now) {
+  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
+  struct ls_stack_facts facts = {.row = row,
+                                 .source = LS_STACK_OF_WAIT,
+                                 .cause = loop->longest.cause,
+                                 .slice_start_ns = loop->longest.start_ns,
+                                 .slice_ns = loop->longest.duration_ns};
+  if (!kept || loop->longest.duration_ns == 0) return;
+  ls_send_stack(loop, &kept->stack[kept->longest & 1], &facts, now);
+  facts.source = LS_STACK_OF_HOLDER;
+  facts.holder_tid = kept->holder_tid;
+  ls_send_stack(loop, &kept->holder, &facts, now);
+}
+
 // Divides the finished off-CPU slice of the running thread among its cause, the run queue and
 // throttling.
 static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct task_struct *task,
                                       __u64 now) {
+  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
   struct ls_wait *wait = &loop->wait;
   __u64 off, queued, throttled;
   if (!loop->off_cpu) return;
@@ -78,8 +119,9 @@ static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct ta
     wait->duration_ns = off;
     if (throttled > off / 2) wait->cause = LS_CAUSE_THROTTLED;
   }
+  if (kept && wait->cause != LS_CAUSE_RUN_QUEUE && wait->cause != LS_CAUSE_THROTTLED)
+    ls_send_wait(loop, row, &kept->stack[~kept->longest & 1], now);
   if (wait->duration_ns > loop->longest.duration_ns) {
-    struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
     __builtin_memcpy(&loop->longest, wait, sizeof(*wait));
     if (kept) kept->longest ^= 1;  // the stack read at its beginning is now that of the longest
   }
@@ -99,9 +141,14 @@ static __always_inline void ls_keep_stack(struct ls_loop *loop, __u32 row, struc
   index = ~kept->longest & 1;
   kept->stack[index].count = 0;
   if (state == 0 || !ls_walk(ls_thread_pointer(task), thread, &kept->stack[index])) return;
-  if (loop->wait.syscall == __NR_futex && loop->wait.cause == LS_CAUSE_LOCK &&
-      ls_check_gil(loop->wait.args[0], thread, &kept->holder, &kept->holder_tid))
+  if (loop->wait.syscall != __NR_futex || loop->wait.cause != LS_CAUSE_LOCK) return;
+  if (ls_check_gil(&loop->wait, ls_fourth_syscall_arg((void *)bpf_task_pt_regs(task)), thread,
+                   &kept->holder, &kept->holder_tid)) {
     loop->wait.cause = LS_CAUSE_GIL;
+  } else if (ls_check_world(thread, &kept->holder, &kept->holder_tid)) {
+    loop->wait.cause = LS_CAUSE_OTHER;
+    loop->wait.object = LS_OBJECT_STOPPED_WORLD;
+  }
 }
 
 static __always_inline void ls_switch_out(struct ls_loop *loop, __u32 row, struct task_struct *task,

@@ -21,29 +21,20 @@ struct ls_thread {
   __u64 thread_state;  // address of its PyThreadState, verified at each walk; 0 not known
 };
 
-// Two stacks of a row: that of its newest wait, and that of the longest wait of the busy phase.
-struct ls_row_stacks {
-  __u32 longest;  // index of the longest wait's
-  __u32 holder_tid;
-  struct ls_stack stack[2];
-  struct ls_stack holder;  // of the thread that had the interpreter lock in the newest wait for it
-};
-
+// What a walk reads into; the second halves keep masked offsets inside.
 struct ls_scratch {
-  unsigned char frame[LS_FRAME_BYTES * 2];  // the second half keeps masked offsets inside
+  unsigned char frame[LS_HEAD_BYTES * 2];
+  unsigned char code[LS_HEAD_BYTES * 2];
+  __u64 leaf_frame;  // address of the innermost frame of the last walk
+  __u64 leaf_instruction;
 };
 
-// Identifies what a code object was when its names were sent: it may be freed and its address
-// given to another.
+// A code object whose names were sent, by what it was then: it may be freed and its address given
+// to another.
 struct ls_code_key {
   __u64 code;
   __u32 tgid;
-  __u32 pad;
-};
-struct ls_code_identity {
-  __u64 filename;
-  __u64 name;
-  __u64 lines;
+  __u32 identity;
 };
 
 struct ls_process_entry {
@@ -115,7 +106,7 @@ LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, 16384);
   __type(key, struct ls_code_key);
-  __type(value, struct ls_code_identity);
+  __type(value, __u32);
 } codes SEC(".maps");
 
 LS_MAP struct {

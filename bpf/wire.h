@@ -6,7 +6,7 @@
 
 #include <linux/types.h>
 
-#define LS_WIRE_VERSION 1
+#define LS_WIRE_VERSION 2
 
 #define LS_MAX_LOOPS 2048       // rows of the loop table; row 0 means "none"
 #define LS_MAX_PROCESSES 32768  // rows of the process table
@@ -51,7 +51,8 @@ enum ls_object {
   LS_OBJECT_EPOLL,
   LS_OBJECT_PIDFD,
   LS_OBJECT_OTHER,
-  LS_OBJECT_PATH,  // path names given to the system call, as one string in `names`
+  LS_OBJECT_PATH,           // path names given to the system call, as one string in `names`
+  LS_OBJECT_STOPPED_WORLD,  // a free-threaded interpreter whose threads all have to wait
 };
 
 // One off-CPU slice inside a busy phase.
@@ -104,14 +105,17 @@ struct ls_loop {
   __u64 threshold_ns;  // 0: the global one
 
   __u64 phase_start_ns;
-  __u64 slice_start_ns;       // of the running on-CPU slice
-  __u64 slice_end_ns;         // off-CPU: when the thread came back, 0 while it has not
-  __u64 run_delay_ns;         // the thread's run-queue total when the off-CPU slice began
-  __u64 throttled_ns;         // its cfs_rq's throttled total then
-  __u64 throttled_rq;         // the address of that cfs_rq
-  __u64 exec_ns;              // the CPU time of the thread then
-  __u32 off_cpu;              // 1: an off-CPU slice is open or not yet settled
-  __u32 dirty;                // 1: phase_ns or longest hold something
+  __u64 slice_start_ns;  // of the running on-CPU slice
+  __u64 slice_end_ns;    // off-CPU: when the thread came back, 0 while it has not
+  __u64 run_delay_ns;    // the thread's run-queue total when the off-CPU slice began
+  __u64 throttled_ns;    // its cfs_rq's throttled total then
+  __u64 throttled_rq;    // the address of that cfs_rq
+  __u64 exec_ns;         // the CPU time of the thread then
+  __u32 off_cpu;         // 1: an off-CPU slice is open or not yet settled
+  __u32 dirty;           // 1: phase_ns or longest hold something
+  __u64 sampled_ns;      // CPU time of the busy phase up to the last CPU sample
+  __u32 wait_records;    // long waits of the busy phase whose stacks were sent
+  __u32 pad;
   __u64 phase_ns[LS_CAUSES];  // of the current busy phase
   struct ls_wait wait;        // the open or last off-CPU slice
   struct ls_wait longest;     // of the current busy phase
@@ -126,6 +130,7 @@ struct ls_loop {
 };
 
 #define LS_MAX_FRAMES 80       // Python frames of one stack, the innermost first
+#define LS_SAMPLE_HZ 99        // CPU samples of a loop's thread for each second of its CPU time
 #define LS_MAX_THREADS 256     // thread states searched for a thread's own
 #define LS_MAX_SHIMS 16        // frames of C calls passed over in one walk
 #define LS_CODE_NAME_SIZE 192  // bytes kept of a code object's names, in their own encoding
@@ -148,7 +153,7 @@ struct ls_python {
   __u16 frame_code;
   __u16 frame_instruction;
   __u16 frame_owner;  // LS_NO_OFFSET: frames have none
-  __u16 frame_size;   // bytes to read of a frame, at most LS_FRAME_BYTES
+  __u16 frame_size;   // bytes to read of a frame, at most LS_HEAD_BYTES
   __u16 object_type;
   __u16 code_filename;
   __u16 code_name;  // the qualified name where there is one
@@ -165,14 +170,44 @@ struct ls_python {
   __u16 thread_native;    // the id of the thread in its own PID namespace; LS_NO_OFFSET: not kept
   __u16 runtime_gil;      // up to 3.11: of the interpreter lock in _PyRuntime
   __u16 interpreter_gil;  // from 3.12 on: of the pointer to it; LS_NO_OFFSET before
-  __u16 pad[2];
+  __u16 gil_holder;       // of last_holder in the lock's structure
+  __u16 gil_enabled;      // free-threaded builds: of `enabled`; LS_NO_OFFSET: always a lock
+  __u16 runtime_collecting;      // 3.8: of the collector's flag in _PyRuntime, else LS_NO_OFFSET
+  __u16 interpreter_collecting;  // from 3.9 on: of it in the interpreter state
+  __u16 frame_locals;            // of the local variables
+  __u16 frame_stack_pointer;     // 3.14 and newer: kept while a C function runs
+  __u16 object_bytes;            // size of what every object begins with: 16, free-threaded 32
+  __u16 type_name;               // of tp_name in a type object
+  __u16 task_name;               // in an asyncio Task; LS_NO_OFFSET: not known
+  __u16 thread_task;             // 3.14 and newer: of the running task in the thread state
+  __u16 thread_state_word;       // free-threaded builds: of `state`, else LS_NO_OFFSET
+  __u16 interpreter_requester;   // free-threaded builds: who stopped the world, else LS_NO_OFFSET
+  __u16 ready_local;            // of asyncio's _run_once: which local variable counts the callbacks
+  __u16 code_thread_bytecode;   // free-threaded 3.14 and newer: of the copies of the instructions
+  __u16 frame_thread_bytecode;  // and of the number of the copy in use; else LS_NO_OFFSET
+  __u16 flags;                  // enum ls_python_flag
+  __u16 pad[3];
+  __u64 run_once;            // address of the code object of asyncio's _run_once, 0 not known
+  __u64 function_type;       // address of PyCFunction_Type in this process, 0 not known
+  __u64 method_type;         // address of PyMethodDescr_Type
+  __u64 calls[4];            // opcodes that call with arguments by position, one bit each
+  __u64 keyword_calls[4];    // with keywords
+  __u64 unpacking_calls[4];  // with an unpacked sequence
 };
 #define LS_NO_OFFSET 0xffff
-#define LS_FRAME_BYTES 128
+#define LS_HEAD_BYTES 128  // what is read at once of a frame or of a code object, at most
+
+enum ls_python_flag {
+  LS_PYTHON_MUSL = 1,           // its C library is musl
+  LS_PYTHON_FREE_THREADED = 2,  // built without the interpreter lock
+  LS_PYTHON_TAGGED = 4,         // local variables have tags (3.14 and newer)
+  LS_PYTHON_COMPACT_INT = 8,    // integers say their size in a tag (3.12 and newer)
+};
 
 struct ls_frame {
-  __u64 code;         // address of the code object
-  __u64 instruction;  // 3.11 and newer: address of the instruction; before: its index
+  __u64 code;      // address of the code object
+  __u32 offset;    // 3.11 and newer: of the instruction in the code object; before: its index
+  __u32 identity;  // what the code object was: another one may take its place
 };
 
 enum ls_stack_end {
@@ -183,10 +218,34 @@ enum ls_stack_end {
   LS_STACK_UNMAPPED,  // a page that is not resident
 };
 
+#define LS_TASK_NAME_SIZE 64
+#define LS_CALLEE_SIZE 32
+#define LS_MAX_READY 1000000  // more callbacks than that in one iteration are not believed
+
+enum ls_stack_flag {
+  LS_STACK_IN_GC = 1,  // the garbage collector was at work in this thread
+};
+
 struct ls_stack {
   __u32 count;
-  __u32 end;  // enum ls_stack_end
+  __u32 end;          // enum ls_stack_end
+  __u32 flags;        // enum ls_stack_flag
+  __u32 ready;        // asyncio: callbacks that this iteration runs, 0 not known
+  __u32 ready_index;  // asyncio: which of them runs, from 0
+  __u32 task_number;  // a task that CPython has not named yet: 7 of "Task-7"
+  __u32 task_state;   // the name of the running task, as in ls_text
+  __u32 task_length;
+  unsigned char task[LS_TASK_NAME_SIZE];
+  char callee[LS_CALLEE_SIZE];  // the C function that the innermost frame called, "" not known
   struct ls_frame frames[LS_MAX_FRAMES];
+};
+
+// Two stacks of a row: that of its newest wait, and that of the longest wait of the busy phase.
+struct ls_row_stacks {
+  __u32 longest;  // index of the longest wait's
+  __u32 holder_tid;
+  struct ls_stack stack[2];
+  struct ls_stack holder;  // of the thread that had the interpreter lock in the newest wait for it
 };
 
 enum ls_kind {
@@ -237,7 +296,7 @@ struct ls_stall {
 };
 
 enum ls_stack_source {
-  LS_STACK_OF_WAIT = 1,    // at the beginning of the longest wait
+  LS_STACK_OF_WAIT = 1,    // at the beginning of a long wait
   LS_STACK_OF_SAMPLE = 2,  // while on the CPU
   LS_STACK_OF_POLLER = 3,  // at the poll call that a poller record is about, just before it
   LS_STACK_OF_HOLDER = 4,  // of the thread that had the interpreter lock in the longest wait
@@ -248,8 +307,12 @@ struct ls_stack_record {
   __u32 row;
   __u32 generation;
   __u64 phase_start_ns;
-  __u32 source;      // enum ls_stack_source
-  __u32 holder_tid;  // LS_STACK_OF_HOLDER: in its own PID namespace, 0 not known
+  __u32 source;          // enum ls_stack_source
+  __u32 holder_tid;      // LS_STACK_OF_HOLDER: in its own PID namespace, 0 not known
+  __u64 slice_start_ns;  // LS_STACK_OF_WAIT: when the wait began
+  __u64 slice_ns;  // LS_STACK_OF_WAIT: its length; LS_STACK_OF_SAMPLE: CPU time since the last one
+  __u32 cause;     // of that time, enum ls_cause
+  __u32 pad;
   struct ls_stack stack;
 };
 
@@ -262,7 +325,8 @@ struct ls_text {
 struct ls_code {
   struct ls_header header;
   __u64 code;
-  __u64 adaptive;  // address of the first instruction
+  __u32 identity;  // as in ls_frame
+  __u32 adaptive;  // offset of the first instruction in the code object; before 3.11 unused
   __u32 first_line;
   __u32 lines_size;  // of the whole line table; more than is here where it was cut
   struct ls_text filename;
@@ -315,6 +379,8 @@ enum ls_counter {
   LS_COUNT_STACK_TORN,
   LS_COUNT_STACK_UNMAPPED,
   LS_COUNT_CODE_UNREADABLE,
+  LS_COUNT_CODE_REPLACED,  // a code object was freed and its memory given to another
+  LS_COUNT_STACK_CUT,
   LS_COUNTERS
 };
 

@@ -3,13 +3,18 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <set>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "daemon/attribute/loop_evidence.h"
+#include "daemon/attribute/plumbing.h"
 #include "daemon/attribute/proc.h"
+#include "daemon/attribute/process_memory.h"
+#include "daemon/attribute/source_file.h"
 #include "daemon/event/codec.h"
 
 namespace loopsight {
@@ -42,10 +47,12 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   if (!facts.is_python && !facts.python.empty())
     spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
   if (!facts.is_python) return {};
-  if (auto layout = reader_.layout(facts.tgid))
+  if (auto layout = reader_.layout(facts.tgid)) {
+    layouts_[facts.tgid] = *layout;
     tracer_.set_python(facts.tgid, *layout);
-  else
+  } else {
     spdlog::debug("pid {}: frames are not read: {}", facts.tgid, layout.error().message);
+  }
   return add(encode(facts, now_ns));
 }
 
@@ -103,18 +110,112 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
   }
   if (auto added = add(bytes); !added || !event) return added;
   if (const auto* stack = std::get_if<StackSeen>(&*event)) {
-    if (stack->record.source == LS_STACK_OF_POLLER) poller_stack_ = *stack;
+    if (stack->record.source != LS_STACK_OF_POLLER) return on_stack(*stack);
+    poller_stack_ = *stack;
     return {};
   }
   if (const auto* poller = std::get_if<PollerSeen>(&*event)) return on_poller(*poller);
   if (const auto* exec = std::get_if<ProcessExec>(&*event)) {
     uint32_t tgid = exec->record.header.tgid;
     // What was said of it before the exec may have reached the kernel after it.
+    forget_names(tgid);
     if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
   } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
     known_.erase(exit->record.header.tgid);
+    forget_names(exit->record.header.tgid);
   }
   return {};
+}
+
+void LiveSource::forget_names(uint32_t tgid) {
+  layouts_.erase(tgid);
+  sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
+                       sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
+}
+
+// Reads the source lines of the two frames of a stack that a report shows by their expression.
+Result<void> LiveSource::on_stack(const StackSeen& event) {
+  constexpr size_t kMaxAsked = 65536;
+  uint32_t tgid = event.record.header.tgid;
+  auto frames = pipeline_.resolve(event);
+  if (frames.empty()) return {};
+  for (const Frame* frame : {std::as_const(frames).data(), find_culprit(frames)}) {
+    if (!frame || frame->end_column == 0) continue;
+    SourceKey key{tgid, frame->file, frame->line, frame->end_line};
+    if (sources_asked_.size() >= kMaxAsked) sources_asked_.clear();
+    if (!sources_asked_.insert(key).second) continue;
+    auto text =
+        read_source_lines(reader_.proc_root(), tgid, frame->file, frame->line, frame->end_line);
+    if (!text) continue;
+    SourceSeen source{.time_ns = event.record.header.time_ns,
+                      .tgid = tgid,
+                      .file = frame->file,
+                      .line = frame->line,
+                      .end_line = frame->end_line,
+                      .text = *text};
+    if (auto added = add(encode(source)); !added) return added;
+  }
+  return {};
+}
+
+// Tells where a loop sleeps that has not come back yet, as its own thread will when it does. What
+// is read of the process counts only when the thread slept all the time.
+Result<void> LiveSource::catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns) {
+  auto layout = layouts_.find(loop.tgid);
+  if (!loop.off_cpu || loop.slice_end_ns != 0 || layout == layouts_.end()) return {};
+  Shown& shown = shown_[row];
+  if (shown.caught_wait_ns == loop.wait.start_ns) return {};
+  auto stack = tracer_.read_wait_stack(row);
+  if (!stack || stack->count == 0 || stack->count > LS_MAX_FRAMES) return {};
+  std::vector<ls_code> codes;
+  for (uint32_t i = 0; i < stack->count; i++) {
+    const ls_frame& frame = stack->frames[i];
+    if (pipeline_.knows_code(loop.tgid, frame)) continue;
+    if (auto code = read_code_object(loop.tgid, layout->second, frame)) codes.push_back(*code);
+  }
+  auto after = tracer_.read_row(row);
+  if (!after || after->generation != loop.generation || !after->off_cpu ||
+      after->slice_end_ns != 0 || after->wait.start_ns != loop.wait.start_ns)
+    return {};
+  shown.caught_wait_ns = loop.wait.start_ns;
+  for (const ls_code& code : codes)
+    if (auto added = add(std::as_bytes(std::span(&code, 1))); !added) return added;
+  StackSeen seen{};
+  ls_stack_record& record = seen.record;
+  record.header = {.kind = LS_KIND_STACK,
+                   .size = sizeof(record),
+                   .time_ns = now_ns,
+                   .tgid = loop.tgid,
+                   .tid = loop.tid};
+  record.row = row;
+  record.generation = loop.generation;
+  record.phase_start_ns = loop.phase_start_ns;
+  record.source = LS_STACK_OF_WAIT;
+  record.slice_start_ns = loop.wait.start_ns;
+  record.cause = loop.wait.cause;
+  record.stack = *stack;
+  if (auto added = add(std::as_bytes(std::span(&record, 1))); !added) return added;
+  return on_stack(seen);
+}
+
+// What is known of an interpreter only once its loop runs: where asyncio keeps its tasks, and which
+// code object is _run_once, whose frame tells how many callbacks an iteration has.
+void LiveSource::refine_layout(uint32_t tgid, const std::vector<Frame>& frames,
+                               const StackSeen* stack) {
+  auto known = layouts_.find(tgid);
+  if (known == layouts_.end()) return;
+  ls_python layout = known->second;
+  if (layout.minor >= 14 && layout.thread_task == LS_NO_OFFSET)
+    if (auto now = reader_.layout(tgid)) {
+      layout.task_name = now->task_name;
+      layout.thread_task = now->thread_task;
+    }
+  for (size_t i = 0; stack && i < std::min<size_t>(frames.size(), stack->record.stack.count); i++)
+    if (frames[i].module == "asyncio.base_events" && frames[i].function.ends_with("_run_once"))
+      layout.run_once = stack->record.stack.frames[i].code;
+  if (std::memcmp(&layout, &known->second, sizeof(layout)) == 0) return;
+  known->second = layout;
+  tracer_.set_python(tgid, layout);
 }
 
 Result<void> LiveSource::on_poller(const PollerSeen& event) {
@@ -130,10 +231,10 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
     known = known_.find(tgid);
   }
   std::vector<Frame> frames;
-  if (poller_stack_ && poller_stack_->record.row == record.row &&
-      poller_stack_->record.generation == record.generation)
-    frames = pipeline_.resolve(*poller_stack_);
-  poller_stack_.reset();
+  auto stack = std::exchange(poller_stack_, std::nullopt);
+  if (stack && (stack->record.row != record.row || stack->record.generation != record.generation))
+    stack.reset();
+  if (stack) frames = pipeline_.resolve(*stack);
   // The first poll call of a process that was not known yet comes without frames; the next one
   // has them. Until then the rest of the evidence decides.
   if (frames.empty() && !same && known->second.is_python)
@@ -148,6 +249,7 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
                 judgement.is_loop ? name_of(judgement.kind) : "no loop", judgement.reason);
   tracer_.set_verdict(record.row, record.generation, judgement.is_loop, judgement.is_native);
   if (judgement.is_loop) {
+    refine_layout(tgid, frames, stack ? &*stack : nullptr);
     if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
       spdlog::debug("{}", sampled.error().message);
   }
@@ -208,6 +310,8 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
     }
     bool idle = shown.iterations == loop->iterations;
     bool due = now_ns >= shown.time_ns + (idle ? kShowIdleNs : kShowNs);
+    if (stalling)
+      if (auto caught = catch_wait(row, *loop, now_ns); !caught) return caught;
     if (!stalling && !shown.stalling && !due) continue;
     shown.iterations = loop->iterations;
     shown.time_ns = now_ns;
@@ -239,6 +343,7 @@ void LiveSource::reconcile(uint64_t now_ns) {
     auto ticks = read_start_ticks(reader_.proc_root(), entry->first);
     if (!ticks) {
       tracer_.forget_process(entry->first);
+      forget_names(entry->first);
       entry = known_.erase(entry);
       continue;
     }
@@ -283,7 +388,9 @@ Snapshot LiveSource::snapshot() const {
                         {"no_thread_state", counters[LS_COUNT_NO_THREAD_STATE]},
                         {"torn_stack", counters[LS_COUNT_STACK_TORN]},
                         {"unmapped_stack", counters[LS_COUNT_STACK_UNMAPPED]},
-                        {"unreadable_code", counters[LS_COUNT_CODE_UNREADABLE]}};
+                        {"unreadable_code", counters[LS_COUNT_CODE_UNREADABLE]},
+                        {"replaced_code", counters[LS_COUNT_CODE_REPLACED]},
+                        {"cut_stack", counters[LS_COUNT_STACK_CUT]}};
   snapshot.ready = true;
   return snapshot;
 }

@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "daemon/attribute/process_reader.h"
 #include "daemon/base/result.h"
@@ -48,6 +51,10 @@ class LiveSource {
   Result<void> describe(const ProcessFacts& facts, uint64_t now_ns);
   Result<void> end_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
   Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
+  Result<void> on_stack(const StackSeen& event);
+  Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
+  void refine_layout(uint32_t tgid, const std::vector<Frame>& frames, const StackSeen* stack);
+  void forget_names(uint32_t tgid);
   void reconcile(uint64_t now_ns);
   bool is_open(const ls_loop& loop) const;
 
@@ -63,8 +70,12 @@ class LiveSource {
     uint64_t time_ns = 0;
     bool released = false;  // seen released at the last tick already
     bool stalling = false;
+    uint64_t caught_wait_ns = 0;  // the beginning of the wait whose frames were read while it lasts
   };
-  std::map<uint32_t, Shown> shown_;  // by row
+  std::map<uint32_t, Shown> shown_;        // by row
+  std::map<uint32_t, ls_python> layouts_;  // by tgid
+  using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;
+  std::set<SourceKey> sources_asked_;  // tgid, file, lines
   uint64_t lost_ = 0;
   uint64_t rejected_ = 0;
   uint64_t last_reconcile_ns_ = 0;

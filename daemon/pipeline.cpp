@@ -1,5 +1,6 @@
 #include "daemon/pipeline.h"
 
+#include <algorithm>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -36,18 +37,21 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
           return timeline_.on_state(one);
         } else if constexpr (std::is_same_v<E, LoopEnded>) {
           return timeline_.on_end(one);
+        } else if constexpr (std::is_same_v<E, SourceSeen>) {
+          sources_.on_source(one);
         } else if constexpr (std::is_same_v<E, Lost>) {
           return timeline_.on_lost(one);
         } else if constexpr (std::is_same_v<E, ProcessFacts>) {
           if (one.is_python) workloads_.on_facts(one);
         } else if constexpr (std::is_same_v<E, ProcessExec> || std::is_same_v<E, ProcessExit>) {
           workloads_.on_exit(one.record.header.tgid);
+          sources_.on_exit(one.record.header.tgid);
           codes_.on_exit(one.record.header.tgid);
         }
         return {};
       },
       *event);
-  return deliver(findings, now_ns_);
+  return deliver(std::move(findings), now_ns_);
 }
 
 std::vector<Frame> Pipeline::resolve(const StackSeen& event) const {
@@ -55,19 +59,38 @@ std::vector<Frame> Pipeline::resolve(const StackSeen& event) const {
   return codes_.resolve(tgid, minor_version(workloads_.find(tgid).python), event.record.stack);
 }
 
-Result<void> Pipeline::deliver(const Findings& findings, uint64_t now_ns) {
-  for (const LoopProgress& progress : findings.progress) {
-    const WorkloadProcess& process = workloads_.find(progress.tgid);
-    totals_.on_progress(progress, process, now_ns);
-    summarizer_.on_progress(progress, process);
+// The kernel side counted the moved time under its first cause; the loop's next progress holds it.
+void Pipeline::apply_moves(LoopProgress& progress) {
+  auto found = moved_.find(progress.loop);
+  if (found == moved_.end()) return;
+  for (MovedTime& move : found->second) {
+    uint64_t part = std::min(move.ns, progress.busy[move.from]);
+    progress.busy[move.from] -= part;
+    progress.busy[move.to] += part;
+    move.ns -= part;
   }
+  std::erase_if(found->second, [](const MovedTime& move) { return move.ns == 0; });
+  if (found->second.empty() || progress.ended) moved_.erase(found);
+}
+
+Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
   Result<void> result;
   for (const Stall& stall : findings.stalls) {
     StallReport report = attributor_.on_stall(stall);
+    if (!stall.in_progress && !report.moved.empty()) {
+      auto& moves = moved_[stall.loop];
+      moves.insert(moves.end(), report.moved.begin(), report.moved.end());
+    }
     totals_.on_stall(report);
     summarizer_.on_stall(report);
     for (Sink* sink : sinks_)
       if (auto written = sink->on_stall(report); !written) result = written;
+  }
+  for (LoopProgress& progress : findings.progress) {
+    apply_moves(progress);
+    const WorkloadProcess& process = workloads_.find(progress.tgid);
+    totals_.on_progress(progress, process, now_ns);
+    summarizer_.on_progress(progress, process);
   }
   return result;
 }

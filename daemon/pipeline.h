@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -33,20 +34,24 @@ class Pipeline {
 
   // The frames of a stack of a live process.
   std::vector<Frame> resolve(const StackSeen& event) const;
+  bool knows_code(uint32_t tgid, const ls_frame& frame) const { return codes_.knows(tgid, frame); }
 
   const Totals& totals() const { return totals_; }
   const Timeline& timeline() const { return timeline_; }
   uint64_t undecodable() const { return undecodable_; }
 
  private:
-  Result<void> deliver(const Findings& findings, uint64_t now_ns);
+  Result<void> deliver(Findings findings, uint64_t now_ns);
+  void apply_moves(LoopProgress& progress);
 
   Timeline timeline_;
   Workloads workloads_;
   CodeObjects codes_;
-  Attributor attributor_{workloads_, codes_};
+  Sources sources_;
+  Attributor attributor_{workloads_, codes_, sources_};
   Totals totals_;
   Summarizer summarizer_;
+  std::map<LoopId, std::vector<MovedTime>> moved_;  // not yet in the sums
   std::vector<Sink*> sinks_;
   uint64_t undecodable_ = 0;
   uint64_t now_ns_ = 0;

@@ -1,16 +1,37 @@
-// One sentence for each finding: what to use instead.
+// What to use instead: one sentence for each stall, by the call that blocked where it is a
+// well-known one, else by the cause.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 
-#include "bpf/wire.h"
+#include "daemon/attribute/report.h"
 
 namespace loopsight {
 
-// True for causes that are the host's doing: they never blame Python code.
+// True for what the host did to the program: no code is to blame.
 bool is_host_cause(uint32_t cause);
 
-// Advice for a stall whose largest cause is `cause` (enum ls_cause).
-std::string advice_for(uint32_t cause);
+// One way to block a loop, and what to use instead. Lists are separated by '|'; an empty one says
+// nothing. The first rule that fits a stall is its advice.
+struct AdviceRule {
+  std::string_view name;
+  uint32_t causes;             // bits by enum ls_cause
+  std::string_view modules;    // packages or modules of the plumbing that the user's code called
+  std::string_view functions;  // of those frames, by their last name; empty: any
+  std::string_view calls;      // as they stand in the expression, or the C function's name
+  std::string_view text;
+};
+
+// In the order of precedence; the last ones, one for each cause, fit by the cause alone.
+std::span<const AdviceRule> advice_rules();
+
+// Those that no call tells, but the shape of the stall; they come first.
+std::span<const AdviceRule> advice_shapes();
+
+// The rule that fits a stall with its cause, frames, expression and callee.
+const AdviceRule& find_advice(const StallReport& report);
 
 }  // namespace loopsight

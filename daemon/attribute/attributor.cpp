@@ -11,8 +11,11 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <tuple>
+#include <utility>
 
 #include "daemon/attribute/advice.h"
+#include "daemon/attribute/plumbing.h"
 #include "daemon/base/text.h"
 
 namespace loopsight {
@@ -95,122 +98,149 @@ std::optional<std::string> describe_target(const ls_wait& wait) {
     case LS_OBJECT_EVENTFD: return "eventfd";
     case LS_OBJECT_TIMERFD: return "timerfd";
     case LS_OBJECT_PIDFD: return "pidfd";
+    case LS_OBJECT_STOPPED_WORLD: return "a stop-the-world pause of the interpreter";
     default: return std::nullopt;
   }
 }
 
 namespace {
 
-// The innermost frame of the user's own code; where there is none, the innermost of all.
-const Frame* find_culprit(const std::vector<Frame>& frames) {
-  for (const Frame& frame : frames)
-    if (!is_library_file(frame.file)) return &frame;
-  return frames.empty() ? nullptr : &frames.front();
-}
-
 constexpr size_t kMaxContributors = 5;
 
-bool passes_through(const std::vector<Frame>& frames, std::string_view file) {
+bool passes_through(const std::vector<Frame>& frames, std::string_view module) {
   return std::any_of(frames.begin(), frames.end(),
-                     [&](const Frame& frame) { return frame.file.ends_with(file); });
+                     [&](const Frame& frame) { return frame.module == module; });
 }
 
 // What the kernel cannot see of a cause, the frames tell: an import, whatever it waits on, and the
 // pipe of a child that the subprocess module reads.
-std::optional<uint32_t> cause_by_frames(const std::vector<Frame>& frames, uint32_t cause) {
-  if (passes_through(frames, "<frozen importlib._bootstrap>")) return LS_CAUSE_IMPORT;
-  if (cause == LS_CAUSE_PIPE && passes_through(frames, "/subprocess.py"))
-    return LS_CAUSE_SUBPROCESS;
-  return std::nullopt;
+uint32_t refine_cause(const std::vector<Frame>& frames, uint32_t cause) {
+  if (is_host_cause(cause)) return cause;
+  if (passes_through(frames, "importlib._bootstrap")) return LS_CAUSE_IMPORT;
+  if (cause == LS_CAUSE_PIPE && passes_through(frames, "subprocess")) return LS_CAUSE_SUBPROCESS;
+  return cause;
+}
+
+std::string task_name(const ls_stack& stack) {
+  if (stack.task_number > 0) return fmt::format("Task-{}", stack.task_number);
+  if (stack.task_length == 0) return "";
+  return decode_text(stack.task_state, stack.task_length, stack.task);
 }
 
 }  // namespace
 
-// Chooses the stack that stands for the stall: of a wait the one at its beginning, of computing the
-// newest sample of the code that was met most often.
-void Attributor::name_code(const Stall& stall, StallReport& report) const {
-  int minor = minor_version(report.process.python);
-  const StackSample* wait = nullptr;
-  std::map<std::string, std::pair<size_t, const StackSample*>> on_cpu;  // by culprit
-  size_t cpu_samples = 0;
+// The parts of a busy phase that are known by their frames, each with its share of the time: a wait
+// its length; of the CPU time each sample its weight's part. Moves the time of those whose cause
+// the frames know better to that cause; the sum stays.
+std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int minor) const {
+  Stall& stall = report.stall;
+  std::vector<Slice> slices;
+  uint64_t weights = 0;
   for (const StackSample& sample : stall.samples) {
     auto frames = codes_.resolve(stall.tgid, minor, sample.stack);
     const Frame* culprit = find_culprit(frames);
     if (!culprit) continue;
     if (sample.source == LS_STACK_OF_HOLDER) {
-      if (stall.causes[LS_CAUSE_GIL] > 0)
-        report.gil_holder = GilHolder{.tid = sample.holder_tid, .frames = frames};
+      report.gil_holder = GilHolder{.tid = sample.holder_tid, .frames = std::move(frames)};
       continue;
     }
-    if (sample.source == LS_STACK_OF_WAIT) {
-      wait = &sample;
-      if (stall.wait && stall.wait->duration_ns > 0)
-        report.contributors.push_back(
-            {.frame = *culprit, .ns = stall.wait->duration_ns, .cause = stall.wait->cause});
-      continue;
-    }
-    auto& [count, newest] = on_cpu[culprit->file + ":" + culprit->function];
-    count++;
-    newest = &sample;
-    cpu_samples++;
+    Slice slice{.sample = &sample, .frames = std::move(frames)};
+    slice.culprit = *find_culprit(slice.frames);
+    slice.ns = sample.slice_ns;
+    slice.cause = sample.cause;
+    if (sample.source == LS_STACK_OF_SAMPLE)
+      weights += sample.slice_ns;
+    else if (stall.wait && stall.wait->start_ns == sample.slice_start_ns)
+      slice.ns = stall.wait->duration_ns;  // of a wait that goes on only this is known
+    slices.push_back(std::move(slice));
   }
-  const StackSample* chosen = nullptr;
-  size_t most = 0;
-  for (const auto& [name, entry] : on_cpu) {
-    auto frames = codes_.resolve(stall.tgid, minor, entry.second->stack);
-    report.contributors.push_back({.frame = *find_culprit(frames),
-                                   .ns = stall.causes[LS_CAUSE_CPU] * entry.first / cpu_samples,
-                                   .cause = LS_CAUSE_CPU});
-    if (entry.first > most) {
-      most = entry.first;
-      chosen = entry.second;
+  const CauseTimes before = stall.causes;
+  for (Slice& slice : slices) {
+    uint32_t seen = slice.cause;
+    if (slice.sample->source == LS_STACK_OF_SAMPLE) {
+      double share = weights > 0 ? static_cast<double>(slice.ns) / static_cast<double>(weights) : 0;
+      slice.ns = static_cast<uint64_t>(static_cast<double>(before[LS_CAUSE_CPU]) * share);
+      if (slice.sample->stack.flags & LS_STACK_IN_GC) slice.cause = LS_CAUSE_GC;
     }
+    if (slice.cause != LS_CAUSE_GC) slice.cause = refine_cause(slice.frames, slice.cause);
+    if (slice.cause == seen) continue;
+    uint64_t part = std::min(slice.ns, stall.causes[seen]);
+    stall.causes[seen] -= part;
+    stall.causes[slice.cause] += part;
+    report.moved.push_back({.from = seen, .to = slice.cause, .ns = part});
+    if (stall.wait && slice.sample->source == LS_STACK_OF_WAIT &&
+        stall.wait->start_ns == slice.sample->slice_start_ns)
+      stall.wait->cause = slice.cause;
   }
-  bool is_wait =
-      report.cause != LS_CAUSE_CPU && report.cause != LS_CAUSE_IMPORT && !report.host_to_blame;
-  if (wait && (is_wait || !chosen)) chosen = wait;
+  return slices;
+}
+
+// Sums the slices by culprit, and names the one with the most time of the stall's own cause.
+void Attributor::name_code(const std::vector<Slice>& slices, StallReport& report) const {
+  struct Group {
+    Contributor total;
+    const Slice* largest = nullptr;
+  };
+  std::map<std::tuple<std::string, std::string, uint32_t>, Group> groups;  // by culprit and cause
+  std::map<uint32_t, uint64_t> by_callback;
+  uint64_t seen_ns = 0;
+  uint32_t ready = 0;
+  for (const Slice& slice : slices) {
+    Group& group = groups[{slice.culprit.file, slice.culprit.function, slice.cause}];
+    group.total.ns += slice.ns;
+    // Of equal ones, as CPU samples are, the newest.
+    if (!group.largest || slice.ns >= group.largest->ns) group.largest = &slice;
+    group.total.frame = group.largest->culprit;
+    group.total.cause = slice.cause;
+    ready = std::max(ready, slice.sample->stack.ready);
+    by_callback[slice.sample->stack.ready_index] += slice.ns;
+    seen_ns += slice.ns;
+  }
+  const Group* chosen = nullptr;
+  auto better = [&](const Group& one, const Group& other) {
+    bool one_fits = one.total.cause == report.cause;
+    bool other_fits = other.total.cause == report.cause;
+    return one_fits != other_fits ? one_fits : one.total.ns > other.total.ns;
+  };
+  for (auto& [key, group] : groups) {
+    if (!chosen || better(group, *chosen)) chosen = &group;
+    report.contributors.push_back(group.total);
+  }
   std::stable_sort(report.contributors.begin(), report.contributors.end(),
                    [](const Contributor& a, const Contributor& b) { return a.ns > b.ns; });
   if (report.contributors.size() > kMaxContributors) report.contributors.resize(kMaxContributors);
-  if (!chosen) return;
-  report.frames = codes_.resolve(stall.tgid, minor, chosen->stack);
-  if (const Frame* culprit = find_culprit(report.frames)) report.culprit = *culprit;
-}
-
-// Moves time between causes where the frames know better; the sum stays.
-void Attributor::refine_causes(StallReport& report) const {
-  Stall& stall = report.stall;
-  int minor = minor_version(report.process.python);
-  uint64_t cpu_samples = 0;
-  uint64_t importing = 0;
-  for (const StackSample& sample : stall.samples) {
-    auto frames = codes_.resolve(stall.tgid, minor, sample.stack);
-    if (sample.source == LS_STACK_OF_SAMPLE) {
-      cpu_samples++;
-      if (cause_by_frames(frames, LS_CAUSE_CPU)) importing++;
-    } else if (sample.source == LS_STACK_OF_WAIT && stall.wait) {
-      auto better = cause_by_frames(frames, stall.wait->cause);
-      if (!better || is_host_cause(stall.wait->cause)) continue;
-      uint64_t part = std::min<uint64_t>(stall.wait->duration_ns, stall.causes[stall.wait->cause]);
-      stall.causes[stall.wait->cause] -= part;
-      stall.causes[*better] += part;
-      stall.wait->cause = *better;
-    }
+  if (ready > 0 && seen_ns > 0) {
+    uint64_t largest = 0;
+    for (const auto& [index, ns] : by_callback) largest = std::max(largest, ns);
+    report.callbacks = ReadyCallbacks{
+        .count = ready,
+        .largest_share = static_cast<double>(largest) / static_cast<double>(seen_ns)};
   }
-  if (cpu_samples == 0) return;
-  uint64_t part = stall.causes[LS_CAUSE_CPU] * importing / cpu_samples;
-  stall.causes[LS_CAUSE_CPU] -= part;
-  stall.causes[LS_CAUSE_IMPORT] += part;
+  if (!chosen) return;
+  const Slice& slice = *chosen->largest;
+  report.frames = slice.frames;
+  report.frames_cut = slice.sample->stack.end == LS_STACK_CUT;
+  const ls_stack& stack = slice.sample->stack;
+  report.callee = clean_text(fixed_string(stack.callee, sizeof(stack.callee)), LS_CALLEE_SIZE);
+  uint32_t tgid = report.stall.tgid;
+  report.frames.front().expression = sources_.expression(tgid, report.frames.front());
+  report.culprit = slice.culprit;
+  report.culprit->expression = sources_.expression(tgid, slice.culprit);
+  report.task = task_name(stack);
+  const Frame* root = find_root(slice.frames);
+  if (report.task.empty() && root) report.task = root->function;
 }
 
 StallReport Attributor::on_stall(const Stall& seen) const {
   StallReport report{.stall = seen, .process = workloads_.find(seen.tgid)};
-  refine_causes(report);
+  auto slices = find_slices(report, minor_version(report.process.python));
   const Stall& stall = report.stall;
+  if (stall.causes[LS_CAUSE_GIL] == 0 &&
+      !(stall.wait && stall.wait->object == LS_OBJECT_STOPPED_WORLD))
+    report.gil_holder.reset();
   auto largest = std::max_element(stall.causes.begin(), stall.causes.end());
   report.cause = static_cast<uint32_t>(largest - stall.causes.begin());
   report.host_to_blame = is_host_cause(report.cause);
-  report.advice = advice_for(report.cause);
   if (stall.wait) {
     report.wait =
         WaitReport{.syscall = stall.wait->syscall >= 0 ? syscall_name(stall.wait->syscall) : "",
@@ -218,7 +248,8 @@ StallReport Attributor::on_stall(const Stall& seen) const {
                    .cause = stall.wait->cause,
                    .duration_ns = stall.wait->duration_ns};
   }
-  name_code(stall, report);
+  name_code(slices, report);
+  report.advice = find_advice(report).text;
   return report;
 }
 

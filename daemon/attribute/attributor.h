@@ -5,22 +5,32 @@
 
 #include "daemon/attribute/code_objects.h"
 #include "daemon/attribute/report.h"
+#include "daemon/attribute/sources.h"
 
 namespace loopsight {
 
 class Attributor {
  public:
-  Attributor(const Workloads& workloads, const CodeObjects& codes)
-      : workloads_(workloads), codes_(codes) {}
+  Attributor(const Workloads& workloads, const CodeObjects& codes, const Sources& sources)
+      : workloads_(workloads), codes_(codes), sources_(sources) {}
 
   StallReport on_stall(const Stall& stall) const;
 
  private:
-  void refine_causes(StallReport& report) const;
-  void name_code(const Stall& stall, StallReport& report) const;
+  // A part of the busy phase whose code was seen.
+  struct Slice {
+    const StackSample* sample = nullptr;
+    std::vector<Frame> frames;
+    Frame culprit;
+    uint64_t ns = 0;
+    uint32_t cause = LS_CAUSE_CPU;
+  };
+  std::vector<Slice> find_slices(StallReport& report, int minor) const;
+  void name_code(const std::vector<Slice>& slices, StallReport& report) const;
 
   const Workloads& workloads_;
   const CodeObjects& codes_;
+  const Sources& sources_;
 };
 
 // The name of a system call on this processor; "syscall 451" where it has none here.

@@ -1,11 +1,13 @@
-// Frames -> names. Keeps what the kernel sent of each code object, by process and address; a code
-// object that took another's place is sent again and replaces it here.
+// Frames -> names. Keeps what the kernel sent of each code object, by process, address and
+// identity: an address may be given to another code object, and a frame of the old one must not get
+// its name.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "bpf/wire.h"
@@ -20,30 +22,28 @@ class CodeObjects {
   void on_exit(uint32_t tgid);
 
   // The frames of a stack, the innermost first. `minor` is the interpreter's. A frame whose code
-  // object was never sent is left out, and what is below a damaged frame too.
+  // object was not sent, and what is beyond a damaged frame, is one frame named kUnreadable.
   std::vector<Frame> resolve(uint32_t tgid, int minor, const ls_stack& stack) const;
 
+  bool knows(uint32_t tgid, const ls_frame& frame) const {
+    return codes_.contains({tgid, frame.code, frame.identity});
+  }
   size_t size() const { return codes_.size(); }
 
  private:
   struct Code {
     std::string function;
     std::string filename;
-    uint64_t adaptive = 0;
+    uint32_t adaptive = 0;
     uint32_t first_line = 0;
     std::string lines;
   };
-  std::map<std::pair<uint32_t, uint64_t>, Code> codes_;
+  using Key = std::tuple<uint32_t, uint64_t, uint32_t>;  // tgid, address, identity
+  std::map<Key, Code> codes_;
 };
 
-// Text of a CPython string object as sent: UTF-8, cleaned. Public for tests.
-std::string decode_text(const ls_text& text);
-
-// "asyncio.base_events" of "/usr/lib/python3.11/asyncio/base_events.py", "app" of "/srv/app.py".
-std::string module_name(const std::string& filename);
-
-// True for files of the standard library and of installed packages, and for frozen modules: code
-// that a culprit is not looked for in.
-bool is_library_file(const std::string& filename);
+// Text of a CPython string object as sent: UTF-8, cleaned. `state` is the object's state word,
+// `length` its characters, of which `bytes` may hold fewer.
+std::string decode_text(uint32_t state, uint32_t length, std::span<const unsigned char> bytes);
 
 }  // namespace loopsight

@@ -102,13 +102,25 @@ ProcessFacts ProcessReader::read(uint32_t tgid) {
 }
 
 Result<ls_python> ProcessReader::layout(uint32_t tgid) {
-  auto python = files_.find(tgid, read_mappings(proc_root_, tgid));
+  auto mappings = read_mappings(proc_root_, tgid);
+  auto python = files_.find(tgid, mappings);
   if (!python) return failure("no interpreter found");
-  if (python->file.code_type == 0) return failure("its interpreter does not export PyCode_Type");
-  auto layout = python_layout(python->file.minor, python->file.debug_offsets);
+  const PythonFile& file = python->file;
+  if (file.code_type == 0) return failure("its interpreter does not export PyCode_Type");
+  auto layout = python_layout(file.minor, file.debug_offsets);
   if (!layout) return layout;
-  layout->runtime = python->base + python->file.runtime;
-  layout->code_type = python->base + python->file.code_type;
+  layout->runtime = python->base + file.runtime;
+  layout->code_type = python->base + file.code_type;
+  if (file.function_type != 0) layout->function_type = python->base + file.function_type;
+  if (file.method_type != 0) layout->method_type = python->base + file.method_type;
+  std::string asyncio = file.asyncio_debug;
+  for (const Mapping& mapping : mappings) {
+    std::string_view name = base_name(mapping.path);
+    if (name.starts_with("ld-musl")) layout->flags |= LS_PYTHON_MUSL;
+    if (asyncio.empty() && file.minor >= 14 && name.starts_with("_asyncio."))
+      asyncio = files_.read_asyncio_debug(tgid, mapping);
+  }
+  set_asyncio_offsets(*layout, asyncio);
   return layout;
 }
 

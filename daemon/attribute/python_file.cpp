@@ -18,6 +18,8 @@ namespace {
 
 constexpr size_t kMaxFiles = 4096;
 constexpr size_t kMaxRodataBytes = 16 << 20;
+constexpr const char* kAsyncioDebug = ".AsyncioDebug";
+constexpr size_t kMaxAsyncioDebugBytes = 256;
 
 // A symbol that each version exported first; before 3.11 nothing in the file says the version
 // outright. _PyRuntime itself is from 3.7. Checked against the .dynsym of CPython 3.7 to 3.15.
@@ -77,7 +79,8 @@ uint64_t load_base(const PythonFile& file, const Mapping& mapping) {
 std::optional<PythonFile> read_python_file(int fd) {
   auto file = ElfFile::open(fd);
   if (!file) return std::nullopt;
-  std::set<std::string, std::less<>> names = {"_PyRuntime", "PyCode_Type"};
+  std::set<std::string, std::less<>> names = {"_PyRuntime", "PyCode_Type", "PyCFunction_Type",
+                                              "PyMethodDescr_Type"};
   for (const auto& [name, minor] : kFirstIn) names.emplace(name);
   auto symbols = file->find_symbols(names);
   if (!symbols.contains("_PyRuntime")) return std::nullopt;
@@ -96,7 +99,10 @@ std::optional<PythonFile> read_python_file(int fd) {
     python = PythonFile{.minor = minor, .version = find_version_literal(*file, minor)};
   }
   python->runtime = symbols["_PyRuntime"].address;
-  if (symbols.contains("PyCode_Type")) python->code_type = symbols["PyCode_Type"].address;
+  python->code_type = symbols["PyCode_Type"].address;
+  python->function_type = symbols["PyCFunction_Type"].address;
+  python->method_type = symbols["PyMethodDescr_Type"].address;
+  python->asyncio_debug = file->read_section(kAsyncioDebug, kMaxAsyncioDebugBytes);
   python->debug_offsets = file->read_at(python->runtime, kDebugOffsetsBytes).value_or("");
   python->segments = file->segments();
   return python;
@@ -121,6 +127,13 @@ std::optional<PythonFiles::Found> PythonFiles::find(uint32_t pid,
       return Found{.file = *known->second, .base = load_base(*known->second, mapping)};
   }
   return std::nullopt;
+}
+
+std::string PythonFiles::read_asyncio_debug(uint32_t pid, const Mapping& mapping) const {
+  Fd fd = open_mapping(proc_root_, pid, mapping);
+  if (!fd) return "";
+  auto file = ElfFile::open(fd.get());
+  return file ? file->read_section(kAsyncioDebug, kMaxAsyncioDebugBytes) : "";
 }
 
 }  // namespace loopsight

@@ -19,9 +19,12 @@ struct PythonFile {
   int minor = 0;        // of 3.minor
   std::string version;  // "3.11.2"; "3.9" where the patch level cannot be told
   // For reading its processes' frames; addresses as the file has them.
-  uint64_t runtime = 0;       // _PyRuntime
-  uint64_t code_type = 0;     // PyCode_Type, 0 where it is not exported
-  std::string debug_offsets;  // what the file holds at _PyRuntime (3.13 and newer)
+  uint64_t runtime = 0;        // _PyRuntime
+  uint64_t code_type = 0;      // PyCode_Type, 0 where it is not exported
+  uint64_t function_type = 0;  // PyCFunction_Type
+  uint64_t method_type = 0;    // PyMethodDescr_Type
+  std::string debug_offsets;   // what the file holds at _PyRuntime (3.13 and newer)
+  std::string asyncio_debug;   // its section .AsyncioDebug (3.15; in 3.14 that of _asyncio)
   std::vector<ElfSegment> segments;
 };
 
@@ -43,6 +46,9 @@ class PythonFiles {
   };
   // The interpreter among the executable mappings of a process.
   std::optional<Found> find(uint32_t pid, const std::vector<Mapping>& mappings);
+
+  // The section .AsyncioDebug of a mapped file, "" without one.
+  std::string read_asyncio_debug(uint32_t pid, const Mapping& mapping) const;
 
  private:
   using Identity = std::tuple<uint64_t, uint64_t, int64_t, int64_t, int64_t>;

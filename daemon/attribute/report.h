@@ -15,6 +15,12 @@ struct Frame {
   std::string module;
   std::string file;
   uint32_t line = 0;
+  // Of the expression that runs (3.11 and newer): its last line and its columns, in bytes of UTF-8
+  // from 0; end_column 0: not known.
+  uint32_t end_line = 0;
+  uint32_t column = 0;
+  uint32_t end_column = 0;
+  std::string expression;  // its text; "" where it is not known
 };
 
 // A part of a busy phase and who caused it.
@@ -37,6 +43,19 @@ struct WaitReport {
   uint64_t duration_ns = 0;
 };
 
+// What asyncio ran in the iteration.
+struct ReadyCallbacks {
+  uint32_t count = 0;
+  double largest_share = 0;  // of the seen time of the busy phase, by the longest one of them
+};
+
+// Time that the frames showed to have another cause than the kernel side counted.
+struct MovedTime {
+  uint32_t from = LS_CAUSE_CPU;
+  uint32_t to = LS_CAUSE_CPU;
+  uint64_t ns = 0;
+};
+
 struct StallReport {
   Stall stall;
   WorkloadProcess process;
@@ -45,8 +64,13 @@ struct StallReport {
   std::optional<WaitReport> wait;
   std::optional<Frame> culprit;  // nothing where frames are not readable
   std::vector<Frame> frames;     // innermost first; empty where they are not readable
+  bool frames_cut = false;       // there are more, further out
+  std::string callee;            // the C function that the innermost frame called; "" not known
+  std::string task;              // of asyncio; else the function that the loop called; "" not known
+  std::optional<ReadyCallbacks> callbacks;
   std::optional<GilHolder> gil_holder;
   std::vector<Contributor> contributors;  // the largest first
+  std::vector<MovedTime> moved;           // already in stall.causes
   std::string advice;
 };
 

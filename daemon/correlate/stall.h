@@ -25,6 +25,11 @@ struct StackSample {
   uint64_t time_ns = 0;
   uint32_t source = LS_STACK_OF_WAIT;  // enum ls_stack_source
   uint32_t holder_tid = 0;             // LS_STACK_OF_HOLDER
+  uint64_t slice_start_ns = 0;         // LS_STACK_OF_WAIT: when the wait began
+  // LS_STACK_OF_WAIT: how long it took, 0 while it goes on; LS_STACK_OF_SAMPLE: the CPU time that
+  // the sample stands for.
+  uint64_t slice_ns = 0;
+  uint32_t cause = LS_CAUSE_CPU;  // as the kernel side counted it
   ls_stack stack{};
 };
 

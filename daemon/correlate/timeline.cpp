@@ -7,7 +7,7 @@ namespace loopsight {
 namespace {
 
 constexpr uint64_t kInProgressFactor = 10;
-constexpr size_t kMaxSamples = 200;    // of one busy phase; then every second one is let go
+constexpr size_t kMaxSamples = 200;    // of one busy phase; then about half of them are let go
 constexpr size_t kMaxHeldStalls = 64;  // of a row that waits for its verdict
 
 uint64_t sum(const CauseTimes& causes) {
@@ -30,6 +30,30 @@ bool balance(Stall& stall) {
     excess -= part;
   }
   return false;
+}
+
+// Lets every second CPU sample go; the one before it stands for its time too.
+void thin_out(std::vector<StackSample>& samples) {
+  std::vector<StackSample> kept;
+  StackSample* last = nullptr;
+  kept.reserve(samples.size());
+  for (const StackSample& sample : samples) {
+    if (last && sample.source == LS_STACK_OF_SAMPLE) {
+      last->slice_ns += sample.slice_ns;
+      last = nullptr;
+      continue;
+    }
+    kept.push_back(sample);
+    if (sample.source == LS_STACK_OF_SAMPLE) last = &kept.back();
+  }
+  // Where there are mostly waits, the shortest go.
+  if (kept.size() >= samples.size() - samples.size() / 8) {
+    std::stable_sort(kept.begin(), kept.end(), [](const StackSample& a, const StackSample& b) {
+      return a.slice_ns > b.slice_ns;
+    });
+    kept.resize(kept.size() / 2);
+  }
+  samples = std::move(kept);
 }
 
 // The loop is in a busy phase and still has its epoll instance.
@@ -96,15 +120,23 @@ Findings Timeline::on_stack(const StackSeen& event) {
     loop->samples_start_ns = record.phase_start_ns;
     loop->samples.clear();
   }
-  if (loop->samples.size() >= kMaxSamples) {
-    size_t kept = 0;
-    for (size_t i = 0; i < loop->samples.size(); i += 2) loop->samples[kept++] = loop->samples[i];
-    loop->samples.resize(kept);
+  StackSample sample{.time_ns = record.header.time_ns,
+                     .source = record.source,
+                     .holder_tid = record.holder_tid,
+                     .slice_start_ns = record.slice_start_ns,
+                     .slice_ns = record.slice_ns,
+                     .cause = record.cause,
+                     .stack = record.stack};
+  // A wait that is told again (seen while it went on; the longest, at the end) replaces itself.
+  for (StackSample& known : loop->samples) {
+    if (sample.source == LS_STACK_OF_SAMPLE || known.source != sample.source ||
+        known.slice_start_ns != sample.slice_start_ns)
+      continue;
+    known = sample;
+    return {};
   }
-  loop->samples.push_back({.time_ns = record.header.time_ns,
-                           .source = record.source,
-                           .holder_tid = record.holder_tid,
-                           .stack = record.stack});
+  if (loop->samples.size() >= kMaxSamples) thin_out(loop->samples);
+  loop->samples.push_back(sample);
   return {};
 }
 
@@ -134,6 +166,8 @@ Findings Timeline::on_stall(const StallEnded& event) {
   if (!balance(stall)) inconsistent_records_++;
   loop->last_end_ns = stall.end_ns;
   take_samples(*loop, stall);
+  loop->samples.clear();
+  loop->samples.shrink_to_fit();
   if (loop->open_start_ns <= stall.start_ns) loop->open_start_ns = 0;
   found(*loop, stall, findings);
   return findings;

@@ -15,9 +15,8 @@ enum OwnKind : uint32_t {
   kProcessFacts = 0x101,
   kLoopVerdict = 0x102,
   kLost = 0x103,
+  kSource = 0x104,
 };
-
-constexpr size_t kMaxFactsBytes = 16384;
 
 struct StateRecord {
   ls_header header;
@@ -73,6 +72,8 @@ Result<Event> wrap(std::span<const std::byte> bytes) {
   if constexpr (std::is_same_v<Record, ls_stack_record>) {
     if (record->stack.count > LS_MAX_FRAMES)
       return failure(fmt::format("stack of {} frames", record->stack.count));
+    if (record->cause >= LS_CAUSES)
+      return failure(fmt::format("cause {} out of range", record->cause));
   }
   return Event(EventType{*record});
 }
@@ -122,6 +123,27 @@ Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> p
   return Event(std::move(facts));
 }
 
+Result<Event> decode_source(const ls_header& header, std::span<const std::byte> payload) {
+  auto json = nlohmann::json::parse(payload.begin(), payload.end(), nullptr, false);
+  if (!json.is_object()) return failure("source lines are no JSON object");
+  SourceSeen source{.time_ns = header.time_ns, .tgid = header.tgid};
+  auto read = [&](const char* key, auto& value) {
+    using Value = std::decay_t<decltype(value)>;
+    auto found = json.find(key);
+    if (found == json.end()) return;
+    if constexpr (std::is_same_v<Value, std::string>) {
+      if (found->is_string()) value = found->template get<std::string>();
+    } else {
+      if (found->is_number_unsigned()) value = found->template get<Value>();
+    }
+  };
+  read("file", source.file);
+  read("line", source.line);
+  read("end_line", source.end_line);
+  read("text", source.text);
+  return Event(std::move(source));
+}
+
 ls_header own_header(uint32_t kind, size_t size, uint64_t time_ns, uint32_t tgid, uint32_t tid) {
   return {.kind = kind,
           .size = static_cast<uint32_t>(size),
@@ -158,6 +180,7 @@ Result<Event> decode(std::span<const std::byte> bytes) {
     case kLoopState: return decode_state(bytes);
     case kLoopVerdict: return decode_verdict(bytes);
     case kProcessFacts: return decode_facts(header, bytes.subspan(sizeof(header)));
+    case kSource: return decode_source(header, bytes.subspan(sizeof(header)));
     case kLost: {
       auto record = copy<LostRecord>(bytes);
       if (!record) return tl::make_unexpected(record.error());
@@ -176,25 +199,45 @@ std::vector<std::byte> encode(const LoopState& state) {
   return to_bytes(record);
 }
 
-std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns) {
-  nlohmann::json json = {
-      {"start_ticks", facts.start_ticks},
-      {"is_python", facts.is_python},
-      {"why_not", facts.why_not},
-      {"python", facts.python},
-      {"comm", facts.comm},
-      {"program", facts.program},
-      {"unit", facts.unit},
-      {"container", facts.container},
-  };
-  std::string text =
-      json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, kMaxFactsBytes);
-  ls_header header =
-      own_header(kProcessFacts, sizeof(header) + text.size(), time_ns, facts.tgid, 0);
+namespace {
+
+// A header and a JSON object. Bytes that are no UTF-8 are replaced.
+std::vector<std::byte> json_record(uint32_t kind, const nlohmann::json& json, uint64_t time_ns,
+                                   uint32_t tgid) {
+  std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  ls_header header = own_header(kind, sizeof(header) + text.size(), time_ns, tgid, 0);
   std::vector<std::byte> bytes(sizeof(header) + text.size());
   std::memcpy(bytes.data(), &header, sizeof(header));
   std::memcpy(bytes.data() + sizeof(header), text.data(), text.size());
   return bytes;
+}
+
+}  // namespace
+
+std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns) {
+  return json_record(kProcessFacts,
+                     {
+                         {"start_ticks", facts.start_ticks},
+                         {"is_python", facts.is_python},
+                         {"why_not", facts.why_not},
+                         {"python", facts.python},
+                         {"comm", facts.comm},
+                         {"program", facts.program},
+                         {"unit", facts.unit},
+                         {"container", facts.container},
+                     },
+                     time_ns, facts.tgid);
+}
+
+std::vector<std::byte> encode(const SourceSeen& source) {
+  return json_record(kSource,
+                     {
+                         {"file", source.file},
+                         {"line", source.line},
+                         {"end_line", source.end_line},
+                         {"text", source.text},
+                     },
+                     source.time_ns, source.tgid);
 }
 
 std::vector<std::byte> encode(const LoopVerdict& verdict) {

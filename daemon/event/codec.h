@@ -20,6 +20,7 @@ Result<Event> decode(std::span<const std::byte> bytes);
 std::vector<std::byte> encode(const LoopState& state);
 std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns);
 std::vector<std::byte> encode(const LoopVerdict& verdict);
+std::vector<std::byte> encode(const SourceSeen& source);
 std::vector<std::byte> encode(const Lost& lost);
 
 }  // namespace loopsight

@@ -76,13 +76,24 @@ struct LoopVerdict {
   LoopKind kind = LoopKind::kUnknown;
 };
 
+// Lines of a program's source, read for the expression that a stall was in.
+struct SourceSeen {
+  uint64_t time_ns = 0;
+  uint32_t tgid = 0;
+  std::string file;  // as the code object names it
+  uint32_t line = 0;
+  uint32_t end_line = 0;
+  std::string text;  // from `line` to `end_line`
+};
+
 // Records that the kernel could not hand over, since the last such event.
 struct Lost {
   uint64_t time_ns = 0;
   uint64_t records = 0;
 };
 
-using Event = std::variant<PollerSeen, StallEnded, LoopEnded, StackSeen, CodeSeen, ProcessExec,
-                           ProcessFork, ProcessExit, LoopState, ProcessFacts, LoopVerdict, Lost>;
+using Event =
+    std::variant<PollerSeen, StallEnded, LoopEnded, StackSeen, CodeSeen, ProcessExec, ProcessFork,
+                 ProcessExit, LoopState, ProcessFacts, LoopVerdict, SourceSeen, Lost>;
 
 }  // namespace loopsight

@@ -231,7 +231,7 @@ Result<void> Tracer::sample_thread(uint32_t row, uint32_t tid) {
   attributes.size = sizeof(attributes);
   attributes.config = PERF_COUNT_SW_CPU_CLOCK;
   attributes.freq = 1;
-  attributes.sample_freq = 99;
+  attributes.sample_freq = LS_SAMPLE_HZ;
   auto fd = static_cast<int>(
       syscall(SYS_perf_event_open, &attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC));
   if (fd < 0) return failure(fmt::format("cannot sample thread {}: {}", tid, std::strerror(errno)));
@@ -296,6 +296,14 @@ std::vector<uint32_t> Tracer::used_rows() const {
   for (uint32_t row = 1; row < LS_MAX_LOOPS; row++)
     if (std::atomic_ref<__u32>(state_->table[row].flags).load() & LS_LOOP_USED) rows.push_back(row);
   return rows;
+}
+
+std::optional<ls_stack> Tracer::read_wait_stack(uint32_t row) const {
+  auto kept = std::make_unique<ls_row_stacks>();
+  if (row == 0 || row >= LS_MAX_LOOPS ||
+      bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.stacks), &row, kept.get()) != 0)
+    return std::nullopt;
+  return kept->stack[~kept->longest & 1];
 }
 
 std::vector<uint64_t> Tracer::counters() const {

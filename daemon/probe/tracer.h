@@ -71,6 +71,8 @@ class Tracer {
   // A consistent copy of a row; nothing where nobody owns it.
   std::optional<ls_loop> read_row(uint32_t row) const;
   std::vector<uint32_t> used_rows() const;
+  // The frames at the beginning of the newest wait of a row's busy phase.
+  std::optional<ls_stack> read_wait_stack(uint32_t row) const;
 
   std::vector<uint64_t> counters() const;  // LS_COUNTERS values since open()
   std::vector<ProbeStatus> probes() const;

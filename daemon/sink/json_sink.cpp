@@ -61,7 +61,27 @@ Json culprit_json(const std::optional<Frame>& culprit) {
   return {{"function", culprit->function},
           {"module", culprit->module},
           {"file", culprit->file},
-          {"line", culprit->line}};
+          {"line", culprit->line},
+          {"expression", text_or_null(culprit->expression)}};
+}
+
+Json leaf_json(const StallReport& report) {
+  if (report.frames.empty()) return nullptr;
+  Json json = frame_json(report.frames.front());
+  json["expression"] = text_or_null(report.frames.front().expression);
+  json["c_function"] = text_or_null(report.callee);
+  return json;
+}
+
+Json gc_json(const StallReport& report) {
+  uint64_t ns = report.stall.causes[LS_CAUSE_GC];
+  if (ns == 0) return nullptr;
+  return {{"generation", nullptr}, {"seconds", seconds(ns)}};
+}
+
+Json callbacks_json(const std::optional<ReadyCallbacks>& callbacks) {
+  if (!callbacks) return nullptr;
+  return {{"ready", callbacks->count}, {"largest_share", callbacks->largest_share}};
 }
 
 Result<void> write_line(std::FILE* out, const Json& json) {
@@ -101,11 +121,14 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"causes", causes_json(stall.causes)},
           {"wait", wait_json(report.wait)},
           {"culprit", culprit_json(report.culprit)},
-          {"leaf", report.frames.empty() ? Json() : frame_json(report.frames.front())},
+          {"leaf", leaf_json(report)},
           {"frames", frames_json(report.frames)},
+          {"frames_cut", report.frames_cut},
+          {"task", text_or_null(report.task)},
+          {"callbacks", callbacks_json(report.callbacks)},
           {"contributors", contributors_json(report.contributors)},
           {"gil_holder", holder_json(report.gil_holder)},
-          {"gc", nullptr},
+          {"gc", gc_json(report)},
           {"delayed", nullptr},
           {"advice", report.advice}};
 }

@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "daemon/attribute/plumbing.h"
 #include "daemon/base/text.h"
 
 namespace loopsight {
@@ -45,14 +47,59 @@ std::string wait_line(const WaitReport& wait) {
   return text;
 }
 
+std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
 // The culprit, or the process where frames are not readable.
 std::string where(const StallReport& report) {
-  if (report.culprit)
-    return fmt::format("in {} ({}:{})", report.culprit->function, report.culprit->file,
-                       report.culprit->line);
+  if (report.culprit) {
+    std::string text = fmt::format("in {} ({}:{})", report.culprit->function, report.culprit->file,
+                                   report.culprit->line);
+    if (!report.culprit->expression.empty()) text += ": " + report.culprit->expression;
+    return text;
+  }
   const std::string& python = report.process.python;
   return fmt::format("pid {} {}{}{}", report.stall.tgid, python.empty() ? "" : "python ", python,
                      python.empty() ? "" : fmt::format(" {}", name_of(report.stall.kind)));
+}
+
+// "waited 181 ms in recvfrom on 127.0.0.1:33017; the interpreter lock was held in spin (app.py:7)"
+std::string what(const StallReport& report) {
+  const Stall& stall = report.stall;
+  std::string text = report.wait && report.wait->duration_ns * 10 >= stall.duration_ns()
+                         ? wait_line(*report.wait)
+                         : std::string("no single long wait");
+  if (!report.callee.empty()) text += fmt::format(", in C function {}", report.callee);
+  if (report.gil_holder) {
+    const Frame* holder = find_culprit(report.gil_holder->frames);
+    const char* did = report.cause == LS_CAUSE_GIL ? "the interpreter lock was held"
+                                                   : "the interpreter was stopped";
+    if (holder)
+      text += fmt::format("; {} in {} ({}:{})", did, holder->function, holder->file, holder->line);
+  }
+  if (report.callbacks && report.callbacks->count > 1)
+    text += fmt::format("; {} callbacks were ready, the longest took {:.0f} %",
+                        report.callbacks->count, report.callbacks->largest_share * 100);
+  return text;
+}
+
+// The user's frames that led to the culprit, which for awaiting coroutines is the await chain.
+std::string chain(const StallReport& report) {
+  constexpr size_t kMaxCallers = 6;
+  std::string text;
+  size_t callers = 0;
+  bool passed = false;
+  for (const Frame& frame : report.frames) {
+    if (is_plumbing(frame)) continue;
+    if (!std::exchange(passed, true)) continue;  // the culprit itself
+    if (++callers > kMaxCallers) {
+      text += " \xE2\x86\x90 \xE2\x80\xA6";
+      break;
+    }
+    text += fmt::format("{}{} ({}:{})", callers == 1 ? "called by " : " \xE2\x86\x90 ",
+                        frame.function, base_name(frame.file), frame.line);
+  }
+  if (!report.task.empty()) text += fmt::format("{}task {}", text.empty() ? "" : "; ", report.task);
+  return text;
 }
 
 Result<void> write(std::FILE* out, const std::string& text) {
@@ -76,15 +123,9 @@ Result<void> TextSink::on_stall(const StallReport& report) {
   if (stall.killed_by != 0) text += fmt::format(", until signal {} ended it", stall.killed_by);
   text += '\n';
   if (!options_.quiet) {
-    std::string what = report.wait && report.wait->duration_ns * 10 >= stall.duration_ns()
-                           ? wait_line(*report.wait)
-                           : std::string("no single long wait");
-    if (report.cause == LS_CAUSE_GIL && report.gil_holder && !report.gil_holder->frames.empty()) {
-      const Frame& holder = report.gil_holder->frames.front();
-      what += fmt::format("; the interpreter lock was held in {} ({}:{})", holder.function,
-                          holder.file, holder.line);
-    }
-    text += fmt::format("              {}: {}\n", where(report), what);
+    text += fmt::format("              {}\n              {}\n", where(report), what(report));
+    if (auto callers = chain(report); !callers.empty())
+      text += fmt::format("              {}\n", callers);
     text += fmt::format("              {}\n",
                         paint(options_.color, fmt::emphasis::faint, report.advice));
   }

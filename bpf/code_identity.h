@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What tells one code object from another that takes its place in memory: how much code it has,
+// which constants and names, on which line. Both sides compute it.
+#ifndef LOOPSIGHT_BPF_CODE_IDENTITY_H
+#define LOOPSIGHT_BPF_CODE_IDENTITY_H
+
+#include "wire.h"
+
+static inline __u64 ls_field(const unsigned char *bytes, __u16 offset) {
+  __u64 word;
+  __builtin_memcpy(&word, bytes + (offset & (LS_HEAD_BYTES - 1)), sizeof(word));
+  return word;
+}
+
+static inline __u32 ls_mix(__u32 hash, __u64 word) {
+  __u64 mixed = (word ^ hash) * 0x9e3779b97f4a7c15ULL;
+  return (__u32)(mixed >> 32);
+}
+
+// Of the first LS_HEAD_BYTES of a code object, in a buffer of twice the size; 0 where its type is
+// not the code type.
+static inline __u32 ls_code_identity(const struct ls_python *python, const unsigned char *head) {
+  __u16 line = python->code_first_line & ~7;
+  __u32 hash = 1;
+  if (ls_field(head, python->object_type) != python->code_type) return 0;
+  hash = ls_mix(hash, ls_field(head, python->object_bytes));
+  hash = ls_mix(hash, ls_field(head, python->object_bytes + 8));
+  hash = ls_mix(hash, ls_field(head, python->object_bytes + 16));
+  hash = ls_mix(hash, ls_field(head, line));
+  hash = ls_mix(hash, ls_field(head, line + 8));
+  return hash | 1;
+}
+
+#endif
