@@ -290,17 +290,19 @@ static __always_inline __u64 ls_gil(const struct ls_python *python, __u64 state)
   return interpreter ? ls_read_word(interpreter + python->interpreter_gil) : 0;
 }
 
-// musl waits on a word of its own stack: told by how CPython asks for the lock, with a relative
-// timeout of at most the lock's interval, and by the lock being another's
-// (pthread_cond_timedwait.c of musl 1.2.3, take_gil in ceval_gil.c).
-static __always_inline bool ls_is_musl_wait(const struct ls_python *python, __u64 gil, __u64 state,
-                                            const struct ls_wait *wait, __u64 timeout) {
-  __u64 time[2] = {}, interval = ls_read_word(gil + python->gil_holder - 8);
-  if ((wait->args[1] & 0x7f) != 0 || (__u32)wait->args[2] != 2 || !timeout) return false;
-  if (bpf_probe_read_user(time, sizeof(time), (void *)timeout)) return false;
-  if (time[0] != 0 || time[1] > interval * 1000) return false;
-  return (__u32)ls_read_word(gil + python->gil_holder + 8) == 1 &&
-         ls_read_word(gil + python->gil_holder) != state;
+#define LS_MAX_MUSL_WAITERS 32
+
+// musl's condition variables keep a list of the waiters' nodes, which lie on their stacks, and each
+// waits on a word in its own (struct waiter in pthread_cond_timedwait.c of musl 1.2.3: prev, next,
+// state, barrier). Is the word of this wait that of a node in the list of `condition`?
+static __always_inline bool ls_waits_on_musl(__u64 condition, __u64 address) {
+  __u64 node = ls_read_word(condition + 8);  // _c_head
+  for (int i = 0; i < LS_MAX_MUSL_WAITERS; i++) {
+    if (!node) return false;
+    if (node + 20 == address) return true;
+    node = ls_read_word(node + 8);
+  }
+  return false;
 }
 
 // The frames of another thread, which runs meanwhile: what is torn is found out and left away.
@@ -315,22 +317,23 @@ static __always_inline void ls_walk_other(const struct ls_python *python, __u64 
     *tid = (__u32)ls_read_word(state + python->thread_native);
 }
 
-// A futex wait of the running thread: 1 where it is for the interpreter lock, whose condition and
-// mutexes stand in 176 bytes from the 24th after last_holder (ceval_gil.h, glibc x86-64). Notes who
-// has it and what that thread is doing. `timeout` is the system call's fourth argument.
-__weak __noinline int ls_check_gil(const struct ls_wait *wait, __u64 timeout,
-                                   struct ls_thread *thread, struct ls_stack *holder, __u32 *tid) {
+// Is the futex at `address` that the running thread waits on one of the interpreter lock's? Its two
+// conditions and mutexes stand in 176 bytes from the 24th after last_holder (ceval_gil.h, x86-64).
+// Notes who has it and what that thread is doing.
+__weak __noinline int ls_check_gil(__u64 address, struct ls_thread *thread, struct ls_stack *holder,
+                                   __u32 *tid) {
   __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
   struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
-  __u64 gil, state;
-  if (!wait || !python || !thread || !holder || !tid || !thread->thread_state) return 0;
+  __u64 gil, state, conditions;
+  if (!python || !thread || !holder || !tid || !thread->thread_state) return 0;
   gil = ls_gil(python, thread->thread_state);
   if (!gil) return 0;
   if (python->gil_enabled != LS_NO_OFFSET && !(__u32)ls_read_word(gil + python->gil_enabled))
     return 0;
-  if (wait->args[0] - gil - python->gil_holder - 24 >= 176 &&
+  conditions = gil + python->gil_holder + 24;
+  if (address - conditions >= 176 &&
       !(python->flags & LS_PYTHON_MUSL &&
-        ls_is_musl_wait(python, gil, thread->thread_state, wait, timeout)))
+        (ls_waits_on_musl(conditions, address) || ls_waits_on_musl(conditions + 88, address))))
     return 0;
   state = ls_read_word(gil + python->gil_holder);
   holder->count = 0;

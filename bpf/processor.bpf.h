@@ -22,10 +22,6 @@ static __always_inline void ls_syscall_args(const struct pt_regs *regs, __u64 ar
   args[2] = BPF_CORE_READ(regs, dx);
 }
 
-static __always_inline __u64 ls_fourth_syscall_arg(const struct pt_regs *regs) {
-  return BPF_CORE_READ(regs, r10);
-}
-
 static __always_inline __u64 ls_stack_pointer(const struct pt_regs *regs) {
   return BPF_CORE_READ(regs, sp);
 }

@@ -142,8 +142,7 @@ static __always_inline void ls_keep_stack(struct ls_loop *loop, __u32 row, struc
   kept->stack[index].count = 0;
   if (state == 0 || !ls_walk(ls_thread_pointer(task), thread, &kept->stack[index])) return;
   if (loop->wait.syscall != __NR_futex || loop->wait.cause != LS_CAUSE_LOCK) return;
-  if (ls_check_gil(&loop->wait, ls_fourth_syscall_arg((void *)bpf_task_pt_regs(task)), thread,
-                   &kept->holder, &kept->holder_tid)) {
+  if (ls_check_gil(loop->wait.args[0], thread, &kept->holder, &kept->holder_tid)) {
     loop->wait.cause = LS_CAUSE_GIL;
   } else if (ls_check_world(thread, &kept->holder, &kept->holder_tid)) {
     loop->wait.cause = LS_CAUSE_OTHER;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <set>
 #include <utility>
 #include <variant>
@@ -119,10 +120,13 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     uint32_t tgid = exec->record.header.tgid;
     // What was said of it before the exec may have reached the kernel after it.
     forget_names(tgid);
+    if (execs_.size() >= kMaxKnown) execs_.clear();
+    execs_[tgid] = exec->record.header.time_ns;
     if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
   } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
     known_.erase(exit->record.header.tgid);
     forget_names(exit->record.header.tgid);
+    execs_.erase(exit->record.header.tgid);
   }
   return {};
 }
@@ -131,6 +135,21 @@ void LiveSource::forget_names(uint32_t tgid) {
   layouts_.erase(tgid);
   sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
                        sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
+}
+
+// When the program of a process began, by CLOCK_REALTIME: at its exec where we saw it, else when
+// the process started.
+int64_t LiveSource::program_start_ns(uint32_t tgid) const {
+  auto now = [](clockid_t clock) {
+    timespec time{};
+    clock_gettime(clock, &time);
+    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+  };
+  if (auto exec = execs_.find(tgid); exec != execs_.end())
+    return now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC) + static_cast<int64_t>(exec->second);
+  auto ticks = static_cast<int64_t>(read_start_ticks(reader_.proc_root(), tgid).value_or(0));
+  int64_t tick_ns = 1'000'000'000 / sysconf(_SC_CLK_TCK);
+  return now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME) + ticks * tick_ns;
 }
 
 // Reads the source lines of the two frames of a stack that a report shows by their expression.
@@ -144,8 +163,8 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
     SourceKey key{tgid, frame->file, frame->line, frame->end_line};
     if (sources_asked_.size() >= kMaxAsked) sources_asked_.clear();
     if (!sources_asked_.insert(key).second) continue;
-    auto text =
-        read_source_lines(reader_.proc_root(), tgid, frame->file, frame->line, frame->end_line);
+    auto text = read_source_lines(reader_.proc_root(), tgid, frame->file, frame->line,
+                                  frame->end_line, program_start_ns(tgid));
     if (!text) continue;
     SourceSeen source{.time_ns = event.record.header.time_ns,
                       .tgid = tgid,
@@ -211,7 +230,8 @@ void LiveSource::refine_layout(uint32_t tgid, const std::vector<Frame>& frames,
       layout.thread_task = now->thread_task;
     }
   for (size_t i = 0; stack && i < std::min<size_t>(frames.size(), stack->record.stack.count); i++)
-    if (frames[i].module == "asyncio.base_events" && frames[i].function.ends_with("_run_once"))
+    if (frames[i].file.ends_with("/asyncio/base_events.py") &&
+        frames[i].function.ends_with("_run_once"))
       layout.run_once = stack->record.stack.frames[i].code;
   if (std::memcmp(&layout, &known->second, sizeof(layout)) == 0) return;
   known->second = layout;

@@ -55,6 +55,7 @@ class LiveSource {
   Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
   void refine_layout(uint32_t tgid, const std::vector<Frame>& frames, const StackSeen* stack);
   void forget_names(uint32_t tgid);
+  int64_t program_start_ns(uint32_t tgid) const;
   void reconcile(uint64_t now_ns);
   bool is_open(const ls_loop& loop) const;
 
@@ -74,6 +75,7 @@ class LiveSource {
   };
   std::map<uint32_t, Shown> shown_;        // by row
   std::map<uint32_t, ls_python> layouts_;  // by tgid
+  std::map<uint32_t, uint64_t> execs_;     // when it was seen, CLOCK_MONOTONIC ns, by tgid
   using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;
   std::set<SourceKey> sources_asked_;  // tgid, file, lines
   uint64_t lost_ = 0;

@@ -30,6 +30,12 @@ std::vector<std::string_view> split_arguments(std::string_view cmdline) {
   return arguments;
 }
 
+// musl's C library and dynamic loader are one file: /lib/ld-musl-x86_64.so.1 on Alpine, on Debian
+// what that links to.
+bool is_musl(std::string_view path) {
+  return base_name(path).starts_with("ld-musl") || path.ends_with("-linux-musl/libc.so");
+}
+
 // Options of CPython's own command line that take the next argument.
 bool takes_argument(std::string_view option) {
   return option == "-W" || option == "-X" || option == "--check-hash-based-pycs";
@@ -116,7 +122,7 @@ Result<ls_python> ProcessReader::layout(uint32_t tgid) {
   std::string asyncio = file.asyncio_debug;
   for (const Mapping& mapping : mappings) {
     std::string_view name = base_name(mapping.path);
-    if (name.starts_with("ld-musl")) layout->flags |= LS_PYTHON_MUSL;
+    if (is_musl(mapping.path)) layout->flags |= LS_PYTHON_MUSL;
     if (asyncio.empty() && file.minor >= 14 && name.starts_with("_asyncio."))
       asyncio = files_.read_asyncio_debug(tgid, mapping);
   }

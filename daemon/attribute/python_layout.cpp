@@ -43,7 +43,8 @@ void complete(ls_python& layout) {
   layout.ready_local = layout.minor <= 12 || layout.minor == 15 ? 8 : 7;
   // TaskObj.task_name (Modules/_asynciomodule.c). From 3.14 on asyncio says it itself.
   constexpr uint16_t kTaskNames[] = {120, 160, 168, 144, 144, 128};
-  layout.task_name = layout.minor <= 13 && !free_threaded ? kTaskNames[layout.minor - 8] : kNone;
+  layout.task_name = layout.minor <= 13 ? kTaskNames[layout.minor - 8] : kNone;
+  if (layout.minor == 13 && free_threaded) layout.task_name = 144;
   layout.thread_task = kNone;
   // Not among the debug offsets; both are checked when they are used. From the debug information
   // of a 3.13.5 built with --disable-gil.

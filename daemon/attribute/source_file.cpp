@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <ctime>
 #include <string_view>
 
 #include "daemon/attribute/proc.h"
@@ -73,20 +72,8 @@ bool may_read(const struct stat& status, uint32_t user, uint32_t group) {
 
 int64_t nanoseconds(const timespec& time) { return time.tv_sec * kNsPerSecond + time.tv_nsec; }
 
-// When a process started, by the clock that files are stamped with.
-std::optional<int64_t> start_time_ns(const std::string& proc_root, uint32_t pid) {
-  auto ticks = read_start_ticks(proc_root, pid);
-  if (!ticks) return std::nullopt;
-  timespec now{};
-  timespec since_boot{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  clock_gettime(CLOCK_BOOTTIME, &since_boot);
-  int64_t after_boot =
-      static_cast<int64_t>(*ticks) * (kNsPerSecond / static_cast<int64_t>(sysconf(_SC_CLK_TCK)));
-  return nanoseconds(now) - nanoseconds(since_boot) + after_boot;
-}
-
-Fd open_source(const std::string& proc_root, uint32_t pid, const std::string& path) {
+Fd open_source(const std::string& proc_root, uint32_t pid, const std::string& path,
+               int64_t started_ns) {
   auto status = read_proc_file(fmt::format("{}/{}/status", proc_root, pid), 4096);
   auto user = status ? file_access_id(*status, "\nUid:") : std::nullopt;
   auto group = status ? file_access_id(*status, "\nGid:") : std::nullopt;
@@ -105,22 +92,21 @@ Fd open_source(const std::string& proc_root, uint32_t pid, const std::string& pa
   if (!file || fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode) ||
       found.st_size > kMaxFileBytes || !may_read(found, *user, *group))
     return Fd();
-  constexpr int64_t kSlackNs = kNsPerSecond / 2;  // ticks are coarse
-  auto started = start_time_ns(proc_root, pid);
+  constexpr int64_t kSlackNs = kNsPerSecond / 2;  // ticks and file times are coarse
   int64_t changed = std::max(nanoseconds(found.st_mtim), nanoseconds(found.st_ctim));
-  if (!started || changed > *started + kSlackNs) return Fd();
+  if (changed > started_ns + kSlackNs) return Fd();
   return file;
 }
 
 }  // namespace
 
 std::optional<std::string> read_source_lines(const std::string& proc_root, uint32_t pid,
-                                             const std::string& path, uint32_t first,
-                                             uint32_t last) {
+                                             const std::string& path, uint32_t first, uint32_t last,
+                                             int64_t started_ns) {
   if (path.empty() || path.starts_with('<') || first == 0 || last < first ||
       last - first >= kMaxSourceLines)
     return std::nullopt;
-  Fd file = open_source(proc_root, pid, path);
+  Fd file = open_source(proc_root, pid, path, started_ns);
   if (!file) return std::nullopt;
   std::string lines;
   std::string buffer(65536, '\0');

@@ -10,13 +10,14 @@ namespace loopsight {
 // Lines `first` to `last` (from 1, at most kMaxSourceLines of them) of the file that process `pid`
 // calls `path`, joined by line feeds. A relative path starts at its working directory.
 //
-// Nothing where it cannot be had for certain: the file is none, changed after the process started,
-// is longer than 4 MB or is not the process's own to read. The path is the process's word, so the
-// file is opened inside its root directory, under its user and group, and a symbolic link cannot
-// lead out. `file` of /etc/shadow shows nothing that the process could not read itself.
+// Nothing where it cannot be had for certain: the file is none, changed after `started_ns` (of the
+// program, by CLOCK_REALTIME), is longer than 4 MB or is not the process's own to read. The path is
+// the process's word, so the file is opened inside its root directory, under its user and group,
+// and a symbolic link cannot lead out. `file` of /etc/shadow shows nothing that the process could
+// not read itself.
 std::optional<std::string> read_source_lines(const std::string& proc_root, uint32_t pid,
-                                             const std::string& path, uint32_t first,
-                                             uint32_t last);
+                                             const std::string& path, uint32_t first, uint32_t last,
+                                             int64_t started_ns);
 
 constexpr uint32_t kMaxSourceLines = 12;
 

@@ -68,11 +68,11 @@ std::string what(const StallReport& report) {
   std::string text = report.wait && report.wait->duration_ns * 10 >= stall.duration_ns()
                          ? wait_line(*report.wait)
                          : std::string("no single long wait");
+  bool stopped = stall.wait && stall.wait->object == LS_OBJECT_STOPPED_WORLD;
   if (!report.callee.empty()) text += fmt::format(", in C function {}", report.callee);
-  if (report.gil_holder) {
+  if (report.gil_holder && (stopped || stall.causes[LS_CAUSE_GIL] * 10 >= stall.duration_ns())) {
     const Frame* holder = find_culprit(report.gil_holder->frames);
-    const char* did = report.cause == LS_CAUSE_GIL ? "the interpreter lock was held"
-                                                   : "the interpreter was stopped";
+    const char* did = stopped ? "the interpreter was stopped" : "the interpreter lock was held";
     if (holder)
       text += fmt::format("; {} in {} ({}:{})", did, holder->function, holder->file, holder->line);
   }
