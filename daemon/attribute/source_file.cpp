@@ -114,7 +114,10 @@ std::optional<std::string> read_source_lines(const std::string& proc_root, uint3
   for (int64_t total = 0; total <= kMaxFileBytes;) {
     ssize_t got = read(file.get(), buffer.data(), buffer.size());
     if (got < 0) return std::nullopt;
-    if (got == 0) return line >= last && !lines.empty() ? std::optional(lines) : std::nullopt;
+    if (got == 0) {
+      bool there = line == last && !lines.empty() && lines.back() != '\n';
+      return there ? std::optional(lines) : std::nullopt;
+    }
     total += got;
     for (char c : std::string_view(buffer.data(), static_cast<size_t>(got))) {
       if (line >= first && (c != '\n' || line < last)) lines += c;

@@ -123,14 +123,15 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"culprit", culprit_json(report.culprit)},
           {"leaf", leaf_json(report)},
           {"frames", frames_json(report.frames)},
-          {"frames_cut", report.frames_cut},
-          {"task", text_or_null(report.task)},
-          {"callbacks", callbacks_json(report.callbacks)},
           {"contributors", contributors_json(report.contributors)},
           {"gil_holder", holder_json(report.gil_holder)},
           {"gc", gc_json(report)},
           {"delayed", nullptr},
-          {"advice", report.advice}};
+          {"advice", report.advice},
+          // Beyond the contract's keys.
+          {"frames_cut", report.frames_cut},
+          {"task", text_or_null(report.task)},
+          {"callbacks", callbacks_json(report.callbacks)}};
 }
 
 Json summary_json(const Summary& summary) {

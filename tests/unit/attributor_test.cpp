@@ -80,7 +80,8 @@ TEST(SyscallName, KnowsThisProcessorsNumbers) {
 TEST(Attributor, TakesTheLargestCause) {
   Workloads workloads;
   CodeObjects codes;
-  Attributor attributor(workloads, codes);
+  Sources sources;
+  Attributor attributor(workloads, codes, sources);
   Stall stall{.start_ns = 0, .end_ns = 100};
   stall.causes[LS_CAUSE_CPU] = 40;
   stall.causes[LS_CAUSE_DISK] = 60;
@@ -91,7 +92,8 @@ TEST(Attributor, TakesTheLargestCause) {
 TEST(Attributor, BlamesTheHostForWhatIsItsDoing) {
   Workloads workloads;
   CodeObjects codes;
-  Attributor attributor(workloads, codes);
+  Sources sources;
+  Attributor attributor(workloads, codes, sources);
   std::set<uint32_t> host;
   for (uint32_t cause = 0; cause < LS_CAUSES; cause++) {
     Stall stall{.start_ns = 0, .end_ns = 100};
@@ -120,7 +122,13 @@ class AttributorFrames : public testing::Test {
   static StackSample sample(uint32_t source, std::initializer_list<uint64_t> codes) {
     StackSample one{.source = source};
     one.stack.end = LS_STACK_COMPLETE;
+    if (source == LS_STACK_OF_SAMPLE) one.slice_ns = 10;
     for (uint64_t code : codes) one.stack.frames[one.stack.count++].code = code;
+    return one;
+  }
+  static StackSample wait_sample(uint32_t cause, std::initializer_list<uint64_t> codes) {
+    StackSample one = sample(LS_STACK_OF_WAIT, codes);
+    one.cause = cause;
     return one;
   }
   void SetUp() override {
@@ -129,19 +137,21 @@ class AttributorFrames : public testing::Test {
     add_code(3, "small", "/srv/app.py");
     add_code(4, "_find_and_load", "<frozen importlib._bootstrap>");
     add_code(5, "communicate", "/usr/lib/python3.11/subprocess.py");
+    add_code(6, "Handle._run", "/usr/lib/python3.11/asyncio/events.py");
     stall_.tgid = 10;
     stall_.end_ns = 1000;
   }
   Workloads workloads_;
   CodeObjects codes_;
-  Attributor attributor_{workloads_, codes_};
+  Sources sources_;
+  Attributor attributor_{workloads_, codes_, sources_};
   Stall stall_;
 };
 
 TEST_F(AttributorFrames, BlamesTheInnermostFrameOfTheUsersOwn) {
   stall_.causes[LS_CAUSE_NETWORK] = 1000;
   stall_.wait = ls_wait{.duration_ns = 900, .cause = LS_CAUSE_NETWORK, .syscall = 45};
-  stall_.samples = {sample(LS_STACK_OF_WAIT, {1, 2, 3})};
+  stall_.samples = {wait_sample(LS_CAUSE_NETWORK, {1, 2, 3})};
   auto report = attributor_.on_stall(stall_);
   ASSERT_TRUE(report.culprit);
   EXPECT_EQ(report.culprit->function, "fetch");
@@ -170,7 +180,7 @@ TEST_F(AttributorFrames, TellsAnImportWhateverItWaitsOn) {
   stall_.causes[LS_CAUSE_DISK] = 600;
   stall_.causes[LS_CAUSE_CPU] = 400;
   stall_.wait = ls_wait{.duration_ns = 600, .cause = LS_CAUSE_DISK};
-  stall_.samples = {sample(LS_STACK_OF_WAIT, {4, 2}), sample(LS_STACK_OF_SAMPLE, {4, 2}),
+  stall_.samples = {wait_sample(LS_CAUSE_DISK, {4, 2}), sample(LS_STACK_OF_SAMPLE, {4, 2}),
                     sample(LS_STACK_OF_SAMPLE, {2})};
   auto report = attributor_.on_stall(stall_);
   EXPECT_EQ(report.cause, static_cast<uint32_t>(LS_CAUSE_IMPORT));
@@ -181,7 +191,7 @@ TEST_F(AttributorFrames, TellsAnImportWhateverItWaitsOn) {
 TEST_F(AttributorFrames, TellsTheSubprocessModulesPipeFromAnyOther) {
   stall_.causes[LS_CAUSE_PIPE] = 1000;
   stall_.wait = ls_wait{.duration_ns = 1000, .cause = LS_CAUSE_PIPE};
-  stall_.samples = {sample(LS_STACK_OF_WAIT, {1, 5, 2})};
+  stall_.samples = {wait_sample(LS_CAUSE_PIPE, {1, 5, 2})};
   EXPECT_EQ(attributor_.on_stall(stall_).cause, static_cast<uint32_t>(LS_CAUSE_SUBPROCESS));
 }
 
@@ -190,7 +200,7 @@ TEST_F(AttributorFrames, NamesTheHolderOfTheInterpreterLock) {
   stall_.wait = ls_wait{.duration_ns = 5, .cause = LS_CAUSE_GIL};
   auto holder = sample(LS_STACK_OF_HOLDER, {3});
   holder.holder_tid = 77;
-  stall_.samples = {sample(LS_STACK_OF_WAIT, {1, 2}), holder};
+  stall_.samples = {wait_sample(LS_CAUSE_GIL, {1, 2}), holder};
   auto report = attributor_.on_stall(stall_);
   ASSERT_TRUE(report.gil_holder);
   EXPECT_EQ(report.gil_holder->tid, 77U);
@@ -198,14 +208,87 @@ TEST_F(AttributorFrames, NamesTheHolderOfTheInterpreterLock) {
   EXPECT_EQ(report.culprit->function, "fetch");
 }
 
-TEST(Advice, HasASentenceForEachCause) {
-  std::set<std::string> texts;
-  for (uint32_t cause = 0; cause < LS_CAUSES; cause++) {
-    std::string text = advice_for(cause);
-    EXPECT_TRUE(text.ends_with('.')) << kCauseNames[cause];
-    texts.insert(text);
+TEST_F(AttributorFrames, SumsTheWaitsOfACulprit) {
+  stall_.causes[LS_CAUSE_SLEEP] = 900;
+  stall_.causes[LS_CAUSE_NETWORK] = 100;
+  stall_.wait = ls_wait{.start_ns = 30, .duration_ns = 400, .cause = LS_CAUSE_SLEEP};
+  auto wait = [&](uint64_t start, uint64_t ns, uint32_t cause, uint64_t code) {
+    auto one = sample(LS_STACK_OF_WAIT, {code});
+    one.slice_start_ns = start;
+    one.slice_ns = ns;
+    one.cause = cause;
+    return one;
+  };
+  // The longest single wait is not the culprit that waited longest.
+  stall_.samples = {wait(10, 250, LS_CAUSE_SLEEP, 3), wait(20, 250, LS_CAUSE_SLEEP, 3),
+                    wait(30, 400, LS_CAUSE_SLEEP, 2), wait(40, 100, LS_CAUSE_NETWORK, 2)};
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.culprit->function, "small");
+  ASSERT_EQ(report.contributors.size(), 3U);
+  EXPECT_EQ(report.contributors[0].ns, 500U);
+  EXPECT_EQ(report.contributors[1].ns, 400U);
+  EXPECT_EQ(report.contributors[2].cause, static_cast<uint32_t>(LS_CAUSE_NETWORK));
+}
+
+TEST_F(AttributorFrames, TellsCollectionsByTheFlagOfTheSample) {
+  stall_.causes[LS_CAUSE_CPU] = 1000;
+  auto collecting = sample(LS_STACK_OF_SAMPLE, {2});
+  collecting.stack.flags = LS_STACK_IN_GC;
+  stall_.samples = {collecting, collecting, collecting, sample(LS_STACK_OF_SAMPLE, {3})};
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.cause, static_cast<uint32_t>(LS_CAUSE_GC));
+  EXPECT_EQ(report.stall.causes[LS_CAUSE_GC], 750U);
+  EXPECT_EQ(report.stall.causes[LS_CAUSE_CPU], 250U);
+  EXPECT_EQ(report.culprit->function, "fetch");
+  uint64_t moved = 0;
+  for (const MovedTime& move : report.moved) moved += move.ns;
+  EXPECT_EQ(moved, 750U);
+}
+
+TEST_F(AttributorFrames, TellsOneSlowCallbackFromManySmallOnes) {
+  stall_.causes[LS_CAUSE_CPU] = 1000;
+  for (uint32_t i = 0; i < 10; i++) {
+    auto one = sample(LS_STACK_OF_SAMPLE, {3});
+    one.stack.ready = 300;
+    one.stack.ready_index = i * 30;
+    stall_.samples.push_back(one);
   }
-  EXPECT_EQ(texts.size(), static_cast<size_t>(LS_CAUSES));
+  auto report = attributor_.on_stall(stall_);
+  ASSERT_TRUE(report.callbacks);
+  EXPECT_EQ(report.callbacks->count, 300U);
+  EXPECT_NEAR(report.callbacks->largest_share, 0.1, 1e-6);
+  EXPECT_EQ(find_advice(report).name, "many_callbacks");
+  for (StackSample& one : stall_.samples) one.stack.ready_index = 7;
+  report = attributor_.on_stall(stall_);
+  EXPECT_NEAR(report.callbacks->largest_share, 1, 1e-6);
+  EXPECT_EQ(find_advice(report).name, "cpu");
+}
+
+TEST_F(AttributorFrames, NamesTheTaskAndWhatItCalls) {
+  stall_.causes[LS_CAUSE_SLEEP] = 1000;
+  stall_.wait = ls_wait{.duration_ns = 1000, .cause = LS_CAUSE_SLEEP};
+  auto wait = sample(LS_STACK_OF_WAIT, {2, 6});
+  wait.cause = LS_CAUSE_SLEEP;
+  std::strcpy(wait.stack.callee, "sle\x1b");
+  stall_.samples = {wait};
+  EXPECT_EQ(attributor_.on_stall(stall_).task, "fetch");  // else the function that the loop called
+  EXPECT_EQ(attributor_.on_stall(stall_).callee, "sle?");
+  stall_.samples[0].stack.task_number = 12;
+  EXPECT_EQ(attributor_.on_stall(stall_).task, "Task-12");
+  ls_stack& stack = stall_.samples[0].stack;
+  stack.task_number = 0;
+  stack.task_state = 1 << 2;
+  stack.task_length = 3;
+  std::memcpy(stack.task, "job", 3);
+  EXPECT_EQ(attributor_.on_stall(stall_).task, "job");
+}
+
+TEST_F(AttributorFrames, SaysThatAStackWasCut) {
+  stall_.causes[LS_CAUSE_CPU] = 1000;
+  stall_.samples = {sample(LS_STACK_OF_SAMPLE, {2})};
+  EXPECT_FALSE(attributor_.on_stall(stall_).frames_cut);
+  stall_.samples[0].stack.end = LS_STACK_CUT;
+  EXPECT_TRUE(attributor_.on_stall(stall_).frames_cut);
 }
 
 }  // namespace

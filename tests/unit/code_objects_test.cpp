@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <random>
+#include <initializer_list>
+
+#include "daemon/attribute/plumbing.h"
 
 namespace loopsight {
 namespace {
@@ -16,11 +18,15 @@ ls_text text(const std::string& bytes, uint32_t kind, uint32_t length) {
   return one;
 }
 
-ls_code code(uint32_t tgid, uint64_t address, const std::string& name, const std::string& file) {
+std::string decode(const ls_text& one) { return decode_text(one.state, one.length, one.bytes); }
+
+ls_code code(uint32_t tgid, uint64_t address, const std::string& name, const std::string& file,
+             uint32_t identity = 5) {
   ls_code record{};
   record.header.tgid = tgid;
   record.code = address;
-  record.adaptive = address + 200;
+  record.identity = identity;
+  record.adaptive = 200;
   record.first_line = 7;
   record.name = text(name, 1, static_cast<uint32_t>(name.size()));
   record.filename = text(file, 1, static_cast<uint32_t>(file.size()));
@@ -28,79 +34,75 @@ ls_code code(uint32_t tgid, uint64_t address, const std::string& name, const std
 }
 
 TEST(DecodeText, ReadsEachKindOfString) {
-  EXPECT_EQ(decode_text(text("handler", 1, 7)), "handler");
-  EXPECT_EQ(decode_text(text("caf\xE9", 1, 4)), "caf\xC3\xA9");  // Latin-1
-  EXPECT_EQ(decode_text(text(std::string("\x3C\x04", 2), 2, 1)), "\xD0\xBC");
-  EXPECT_EQ(decode_text(text(std::string("\x0D\xF4\x01\x00", 4), 4, 1)), "\xF0\x9F\x90\x8D");
+  EXPECT_EQ(decode(text("handler", 1, 7)), "handler");
+  EXPECT_EQ(decode(text("caf\xE9", 1, 4)), "caf\xC3\xA9");  // Latin-1
+  EXPECT_EQ(decode(text(std::string("\x3C\x04", 2), 2, 1)), "\xD0\xBC");
+  EXPECT_EQ(decode(text(std::string("\x0D\xF4\x01\x00", 4), 4, 1)), "\xF0\x9F\x90\x8D");
 }
 
 TEST(DecodeText, BoundsAndCleansWhatIsHostile) {
-  EXPECT_EQ(decode_text(text("a\nb\x1b", 1, 4)), "a?b?");
-  EXPECT_EQ(decode_text(text("x", 3, 1)), "");  // no such kind
-  EXPECT_EQ(decode_text(text("x", 0, 1)), "");
+  EXPECT_EQ(decode(text("a\nb\x1b", 1, 4)), "a?b?");
+  EXPECT_EQ(decode(text("x", 3, 1)), "");  // no such kind
+  EXPECT_EQ(decode(text("x", 0, 1)), "");
   std::string long_name(LS_CODE_NAME_SIZE, 'n');
-  std::string cut = decode_text(text(long_name, 1, 4000000000));
+  std::string cut = decode(text(long_name, 1, 4000000000));
   EXPECT_LE(cut.size(), 256U);
   EXPECT_TRUE(cut.ends_with("\xE2\x80\xA6"));
-  EXPECT_EQ(decode_text(text(std::string("\x00\xD8", 2), 2, 1)),  // a lone surrogate
+  EXPECT_EQ(decode(text(std::string("\x00\xD8", 2), 2, 1)),  // a lone surrogate
             "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
-TEST(ModuleName, ComesFromThePath) {
-  EXPECT_EQ(module_name("/srv/app.py"), "app");
-  EXPECT_EQ(module_name("/srv/shop/__init__.py"), "shop");
-  EXPECT_EQ(module_name("app.py"), "app");
-  EXPECT_EQ(module_name("/usr/lib/python3.11/asyncio/base_events.py"), "asyncio.base_events");
-  EXPECT_EQ(module_name("/usr/lib/python3.11/asyncio/__init__.py"), "asyncio");
-  EXPECT_EQ(module_name("/v/lib/python3.12/site-packages/aiohttp/web.py"), "aiohttp.web");
-  EXPECT_EQ(module_name("/usr/lib/python3/dist-packages/aiohttp/web.py"), "aiohttp.web");
-  EXPECT_EQ(module_name("<frozen importlib._bootstrap>"), "importlib._bootstrap");
-  EXPECT_EQ(module_name("<string>"), "<string>");
-  EXPECT_EQ(module_name(""), "");
-}
-
-TEST(IsLibraryFile, KnowsTheStandardLibraryAndPackages) {
-  for (const char* file :
-       {"/usr/lib/python3.11/asyncio/events.py", "/opt/py/lib/python3.13t/ssl.py",
-        "/usr/lib64/python3.9/socket.py", "/v/lib/python3.12/site-packages/x/y.py",
-        "/usr/lib/python3/dist-packages/aiohttp/web.py", "<frozen runpy>"})
-    EXPECT_TRUE(is_library_file(file)) << file;
-  for (const char* file : {"/srv/app.py", "<string>", "/home/me/lib/tool.py", "app.py",
-                           "/srv/lib/python3-project/app.py", "/srv/python3.11/app.py"})
-    EXPECT_FALSE(is_library_file(file)) << file;
+ls_stack stack_of(std::initializer_list<ls_frame> frames) {
+  ls_stack stack{};
+  stack.end = LS_STACK_COMPLETE;
+  for (const ls_frame& frame : frames) stack.frames[stack.count++] = frame;
+  return stack;
 }
 
 TEST(CodeObjects, ResolvesWhatItWasToldInOrder) {
   CodeObjects codes;
   codes.on_code(code(1, 0x1000, "inner", "/srv/app.py"));
   codes.on_code(code(1, 0x2000, "outer", "/srv/app.py"));
-  ls_stack stack{};
-  stack.count = 3;
-  stack.frames[0] = {.code = 0x1000, .instruction = 0};
-  stack.frames[1] = {.code = 0x3000, .instruction = 0};  // never sent
-  stack.frames[2] = {.code = 0x2000, .instruction = 0};
+  // The one in the middle was never sent.
+  ls_stack stack = stack_of({{0x1000, 200, 5}, {0x3000, 200, 5}, {0x2000, 200, 5}});
   auto frames = codes.resolve(1, 11, stack);
-  ASSERT_EQ(frames.size(), 2U);
+  ASSERT_EQ(frames.size(), 3U);
   EXPECT_EQ(frames[0].function, "inner");
   EXPECT_EQ(frames[0].line, 7U);  // no table: the function's own line
-  EXPECT_EQ(frames[1].function, "outer");
-  EXPECT_TRUE(codes.resolve(2, 11, stack).empty());  // of another process
+  EXPECT_EQ(frames[1].function, kUnreadable);
+  EXPECT_EQ(frames[2].function, "outer");
+  EXPECT_EQ(codes.resolve(2, 11, stack).at(0).function, kUnreadable);  // of another process
   stack.count = 0xFFFFFFFF;
-  EXPECT_EQ(codes.resolve(1, 11, stack).size(), 2U);
+  EXPECT_EQ(codes.resolve(1, 11, stack).size(), static_cast<size_t>(LS_MAX_FRAMES));
 }
 
-TEST(CodeObjects, TakesTheNewestAtAnAddressAndForgetsWithTheProcess) {
+TEST(CodeObjects, GivesAFrameNoNameOfAnotherCodeObjectAtItsAddress) {
   CodeObjects codes;
-  codes.on_code(code(1, 0x1000, "old", "/srv/app.py"));
-  codes.on_code(code(1, 0x1000, "new", "/srv/app.py"));
+  codes.on_code(code(1, 0x1000, "old", "/srv/app.py", 5));
+  codes.on_code(code(1, 0x1000, "new", "/srv/app.py", 6));
   codes.on_code(code(2, 0x1000, "other", "/srv/app.py"));
-  ls_stack stack{};
-  stack.count = 1;
-  stack.frames[0] = {.code = 0x1000, .instruction = 0};
-  EXPECT_EQ(codes.resolve(1, 11, stack).at(0).function, "new");
+  EXPECT_EQ(codes.resolve(1, 11, stack_of({{0x1000, 200, 5}})).at(0).function, "old");
+  EXPECT_EQ(codes.resolve(1, 11, stack_of({{0x1000, 200, 6}})).at(0).function, "new");
+  EXPECT_EQ(codes.resolve(1, 11, stack_of({{0x1000, 200, 7}})).at(0).function, kUnreadable);
   codes.on_exit(1);
-  EXPECT_TRUE(codes.resolve(1, 11, stack).empty());
+  EXPECT_EQ(codes.resolve(1, 11, stack_of({{0x1000, 200, 5}})).at(0).function, kUnreadable);
   EXPECT_EQ(codes.size(), 1U);
+}
+
+TEST(CodeObjects, ShowsThatADamagedStackGoesOnUnreadable) {
+  CodeObjects codes;
+  codes.on_code(code(1, 0x1000, "inner", "/srv/app.py"));
+  ls_stack stack = stack_of({{0x1000, 200, 5}});
+  stack.end = LS_STACK_TORN;
+  auto frames = codes.resolve(1, 11, stack);
+  ASSERT_EQ(frames.size(), 2U);
+  EXPECT_EQ(frames[1].function, kUnreadable);
+}
+
+TEST(CodeObjects, KeepsNoCodeObjectWhoseNamesCouldNotBeRead) {
+  CodeObjects codes;
+  codes.on_code(code(1, 0x1000, "", "/srv/app.py"));
+  EXPECT_EQ(codes.size(), 0U);
 }
 
 }  // namespace

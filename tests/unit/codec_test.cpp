@@ -59,6 +59,36 @@ TEST(Decode, RefusesNumbersOutOfRange) {
   EXPECT_FALSE(decode(bytes_of(good_stall(), LS_KIND_POLLER)));  // another kind's size
 }
 
+TEST(Decode, ReadsBackSourceLines) {
+  SourceSeen source{.time_ns = 5,
+                    .tgid = 7,
+                    .file = "/srv/app.py",
+                    .line = 3,
+                    .end_line = 4,
+                    .text = "time.sleep(\n  1)\xFF"};
+  auto event = decode(encode(source));
+  ASSERT_TRUE(event);
+  const auto& back = std::get<SourceSeen>(*event);
+  EXPECT_EQ(back.tgid, 7U);
+  EXPECT_EQ(back.file, source.file);
+  EXPECT_EQ(back.end_line, 4U);
+  EXPECT_TRUE(back.text.starts_with("time.sleep(\n  1)"));
+  auto bytes = encode(source);
+  bytes[30] = std::byte{0};
+  EXPECT_FALSE(decode(bytes));
+}
+
+TEST(Decode, RefusesStacksThatCannotBe) {
+  ls_stack_record record{};
+  record.row = 1;
+  EXPECT_TRUE(decode(bytes_of(record, LS_KIND_STACK)));
+  record.stack.count = LS_MAX_FRAMES + 1;
+  EXPECT_FALSE(decode(bytes_of(record, LS_KIND_STACK)));
+  record.stack.count = 0;
+  record.cause = LS_CAUSES;
+  EXPECT_FALSE(decode(bytes_of(record, LS_KIND_STACK)));
+}
+
 TEST(Decode, SurvivesRandomBytes) {
   std::mt19937 random(20261122);
   for (int round = 0; round < 20000; round++) {

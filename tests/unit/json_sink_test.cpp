@@ -32,13 +32,14 @@ TEST(StallJson, HasEveryKeyOfTheContractInItsOrder) {
   auto json = stall_json(sample(), WallClock::fixed(0), "h");
   std::vector<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.push_back(key);
+  // What is beyond the contract comes after it.
   EXPECT_EQ(keys, (std::vector<std::string>{
                       "type",    "time",   "monotonic_ns", "host",        "workload",
                       "worker",  "pid",    "tid",          "comm",        "container",
                       "unit",    "python", "loop",         "in_progress", "duration_seconds",
                       "cause",   "blame",  "causes",       "wait",        "culprit",
                       "leaf",    "frames", "contributors", "gil_holder",  "gc",
-                      "delayed", "advice"}));
+                      "delayed", "advice", "frames_cut",   "task",        "callbacks"}));
 }
 
 TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {
@@ -56,6 +57,29 @@ TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {
   EXPECT_TRUE(json["container"].is_null());
   EXPECT_TRUE(json["culprit"].is_null());
   EXPECT_TRUE(json["frames"].is_array());
+}
+
+TEST(StallJson, ShowsWhatTheFramesTold) {
+  StallReport report = sample();
+  Frame frame{.function = "f", .module = "app", .file = "/srv/app.py", .line = 7};
+  frame.expression = "time.sleep(1)";
+  report.culprit = frame;
+  report.frames = {frame};
+  report.callee = "sleep";
+  report.frames_cut = true;
+  report.task = "Task-7";
+  report.callbacks = ReadyCallbacks{.count = 300, .largest_share = 0.25};
+  report.stall.causes[LS_CAUSE_GC] = 2'000'000;
+  auto json = stall_json(report, WallClock::fixed(0), "h");
+  EXPECT_EQ(json["culprit"]["module"], "app");
+  EXPECT_EQ(json["culprit"]["expression"], "time.sleep(1)");
+  EXPECT_EQ(json["leaf"]["c_function"], "sleep");
+  EXPECT_EQ(json["frames"][0]["line"], 7);
+  EXPECT_EQ(json["frames_cut"], true);
+  EXPECT_EQ(json["task"], "Task-7");
+  EXPECT_EQ(json["callbacks"]["ready"], 300);
+  EXPECT_DOUBLE_EQ(json["gc"]["seconds"].get<double>(), 0.002);
+  EXPECT_TRUE(json["gc"]["generation"].is_null());
 }
 
 TEST(StallJson, BlamesTheHost) {

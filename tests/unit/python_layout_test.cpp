@@ -22,7 +22,7 @@ TEST(PythonLayout, KnowsEachFixedVersion) {
     auto layout = python_layout(minor, "");
     ASSERT_TRUE(layout) << minor;
     EXPECT_EQ(layout->minor, static_cast<uint32_t>(minor));
-    EXPECT_LE(layout->frame_size, LS_FRAME_BYTES);
+    EXPECT_LE(layout->frame_size, LS_HEAD_BYTES);
     EXPECT_EQ(layout->cframe_frame == LS_NO_OFFSET, minor <= 10);
   }
 }
@@ -43,8 +43,39 @@ TEST(PythonLayout, RefusesWhatItDoesNotKnowByName) {
   EXPECT_FALSE(python_layout(13, ""));
   EXPECT_FALSE(python_layout(13, std::string(kDebugOffsetsBytes, 'x')));
   EXPECT_FALSE(python_layout(13, debug_offsets(0x030e0000)));  // another version's
-  EXPECT_NE(python_layout(13, debug_offsets(0x030d0000, 1)).error().message.find("free-threaded"),
-            std::string::npos);
+}
+
+TEST(PythonLayout, KnowsFreeThreadedBuilds) {
+  auto layout = python_layout(13, debug_offsets(0x030d0000, 1));
+  ASSERT_TRUE(layout);
+  EXPECT_TRUE(layout->flags & LS_PYTHON_FREE_THREADED);
+  EXPECT_EQ(layout->gil_enabled, 0U);
+  EXPECT_EQ(layout->gil_holder, 16U);
+  EXPECT_NE(layout->interpreter_requester, LS_NO_OFFSET);
+  layout = python_layout(14, debug_offsets(0x030e0000, 1));
+  ASSERT_TRUE(layout);
+  EXPECT_NE(layout->code_thread_bytecode, LS_NO_OFFSET);
+  EXPECT_EQ(layout->interpreter_requester, LS_NO_OFFSET);  // not known there
+  layout = python_layout(14, debug_offsets(0x030e0000));
+  EXPECT_EQ(layout->code_thread_bytecode, LS_NO_OFFSET);
+  EXPECT_EQ(layout->gil_enabled, LS_NO_OFFSET);
+}
+
+TEST(PythonLayout, TakesAsyncioOffsetsFrom314On) {
+  uint64_t words[13] = {168, 136, 96, 108, 109, 128, 152, 225864, 10880, 936, 864, 872, 880};
+  std::string section(reinterpret_cast<const char*>(words), sizeof(words));
+  auto layout = *python_layout(14, debug_offsets(0x030e0000));
+  set_asyncio_offsets(layout, section);
+  EXPECT_EQ(layout.task_name, 136U);
+  EXPECT_EQ(layout.thread_task, 872U);
+  for (const std::string& bad : {std::string(), section.substr(0, 90), std::string(104, '\xFF')}) {
+    layout = *python_layout(14, debug_offsets(0x030e0000));
+    set_asyncio_offsets(layout, bad);
+    EXPECT_EQ(layout.thread_task, LS_NO_OFFSET);
+  }
+  layout = *python_layout(12, "");
+  set_asyncio_offsets(layout, section);
+  EXPECT_EQ(layout.thread_task, LS_NO_OFFSET);
 }
 
 TEST(PythonLayout, RefusesOffsetsThatCannotBe) {

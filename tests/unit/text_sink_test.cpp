@@ -44,12 +44,41 @@ std::string stall_text(const StallReport& report, TextOptions options = {}) {
   return written(options, [&](TextSink& sink) { EXPECT_TRUE(sink.on_stall(report)); });
 }
 
-TEST(TextSink, SaysAStallInThreeLines) {
+TEST(TextSink, SaysAStallInAFewLines) {
   EXPECT_EQ(stall_text(sample()),
             "00:00:01.500  app.py[1] stalled for 150 ms: network 98 %, cpu 2 %\n"
-            "              pid 42 python 3.11.2 asyncio: waited 147 ms in recvfrom on "
-            "10.0.0.5:5432\n"
+            "              pid 42 python 3.11.2 asyncio\n"
+            "              waited 147 ms in recvfrom on 10.0.0.5:5432\n"
             "              Do not.\n");
+}
+
+TEST(TextSink, NamesTheCodeAndHowItWasCalled) {
+  StallReport report = sample();
+  Frame leaf{.function = "connect", .file = "/usr/lib/python3.11/socket.py", .line = 1};
+  Frame culprit{.function = "fetch", .file = "/srv/app.py", .line = 7};
+  Frame caller{.function = "handler", .file = "/srv/app.py", .line = 20};
+  report.frames = {leaf, culprit, leaf, caller};
+  culprit.expression = "get(url)";
+  report.culprit = culprit;
+  report.task = "Task-7";
+  report.callee = "connect";
+  report.callbacks = ReadyCallbacks{.count = 3, .largest_share = 0.5};
+  std::string text = stall_text(report);
+  EXPECT_NE(text.find("in fetch (/srv/app.py:7): get(url)\n"), std::string::npos) << text;
+  EXPECT_NE(text.find(", in C function connect; 3 callbacks were ready, the longest took 50 %\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("called by handler (app.py:20); task Task-7\n"), std::string::npos) << text;
+}
+
+TEST(TextSink, NamesWhoHadTheInterpreterLock) {
+  StallReport report = sample();
+  Frame holder{.function = "spin", .file = "/srv/app.py", .line = 9};
+  report.gil_holder = GilHolder{.tid = 7, .frames = {holder}};
+  EXPECT_EQ(stall_text(report).find("spin"), std::string::npos);  // it was not waited for
+  report.stall.causes[LS_CAUSE_GIL] = 40'000'000;
+  EXPECT_NE(stall_text(report).find("the interpreter lock was held in spin (/srv/app.py:9)"),
+            std::string::npos);
 }
 
 TEST(TextSink, IsBriefWhenAskedTo) {
