@@ -163,15 +163,37 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
   ls_end_write(loop);
 }
 
-// Another loop starts to poll on the thread while `loop` is in its busy phase. From a deeper stack
-// it may be a loop run inside a callback: then `loop` is still busy, and waits. From the same
-// depth or above, `loop` was left (its run_until_complete came back). The depth says nothing of
-// libuv's loops, whose poll call stands below 12 KB of its own that callbacks need not have, and of
-// those on select, whose call stands below the 48 KB of CPython's select module.
-static __always_inline void ls_step_aside(struct ls_loop *loop, const struct ls_poll *poll) {
+// 1 where asyncio's _run_once is among the thread's frames and not in its own poll call: a callback
+// of a loop runs. 0 where it is not; -1 where the frames do not tell.
+static __noinline int ls_inside_callback(const struct ls_loop *loop, struct task_struct *task) {
+  __u32 zero = 0, tgid = loop->tgid;
+  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
+  struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
+  if (!thread || !python || !buffer || !python->run_once || !loop->own_call) return -1;
+  if (!ls_walk(ls_thread_pointer(task), thread, &buffer->stack)) return -1;
+  for (__u32 i = 1; i < LS_MAX_FRAMES; i++) {
+    if (i >= buffer->stack.count) break;
+    if (buffer->stack.frames[i].code == python->run_once &&
+        buffer->stack.frames[i - 1].code != loop->own_call)
+      return 1;
+  }
+  return 0;
+}
+
+// Another loop starts to poll on the thread while `loop` is in its busy phase. It is run inside a
+// callback of `loop`, which is then still busy and waits, or `loop` was left (its
+// run_until_complete came back). Asyncio's frames tell. Without them the depth of the stack does:
+// from the same depth or above, `loop` was left. It says nothing of libuv's loops, whose poll call
+// stands below 12 KB of its own that callbacks need not have, and of those on select, whose call
+// stands below the 48 KB of CPython's select module.
+static __always_inline void ls_step_aside(struct ls_loop *loop, struct task_struct *task,
+                                          const struct ls_poll *poll) {
+  int inside;
   if (loop->phase != LS_PHASE_BUSY) return;
-  if (loop->flags & LS_LOOP_NATIVE || loop->epoll_fd < 0 ||
-      poll->stack_pointer < loop->stack_pointer)
+  inside = loop->flags & LS_LOOP_NATIVE ? 1 : ls_inside_callback(loop, task);
+  if (inside < 0) inside = loop->epoll_fd < 0 || poll->stack_pointer < loop->stack_pointer;
+  if (inside)
     loop->phase = LS_PHASE_NESTED;
   else
     ls_drop_phase(loop);
@@ -284,7 +306,7 @@ static __always_inline __u32 ls_find_row(struct task_struct *task, const struct 
       if (current && ls_in_busy_phase(other) && current->phase_start_ns > other->phase_start_ns) {
         if (current->phase == LS_PHASE_BUSY) ls_drop_phase(current);
       } else if (current) {
-        ls_step_aside(current, poll);
+        ls_step_aside(current, task, poll);
       }
       thread->active = ~thread->active & 1;
       return thread->rows[thread->active & 1];
@@ -318,7 +340,7 @@ static __always_inline __u32 ls_find_row(struct task_struct *task, const struct 
   current = ls_row(thread->rows[thread->active & 1]);
   slot = thread->active & 1;
   if (current && ls_is_open(task, current) && !(current->flags & LS_LOOP_REJECTED)) {
-    ls_step_aside(current, poll);
+    ls_step_aside(current, task, poll);
     slot = ~thread->active & 1;
   }
   other = ls_row(thread->rows[slot & 1]);

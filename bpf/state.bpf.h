@@ -27,6 +27,7 @@ struct ls_scratch {
   unsigned char code[LS_HEAD_BYTES * 2];
   __u64 leaf_frame;  // address of the innermost frame of the last walk
   __u64 leaf_instruction;
+  struct ls_stack stack;  // for a look that is not kept
 };
 
 // A code object whose names were sent, by what it was then: it may be freed and its address given

@@ -103,6 +103,7 @@ struct ls_loop {
   __u64 stack_pointer;  // user stack pointer at the poll call
   __u64 created_ns;
   __u64 threshold_ns;  // 0: the global one
+  __u64 own_call;      // address of the code object by which asyncio's _run_once polls, 0 not known
 
   __u64 phase_start_ns;
   __u64 slice_start_ns;  // of the running on-CPU slice

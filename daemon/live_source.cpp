@@ -219,8 +219,9 @@ Result<void> LiveSource::catch_wait(uint32_t row, const ls_loop& loop, uint64_t 
 
 // What is known of an interpreter only once its loop runs: where asyncio keeps its tasks, and which
 // code object is _run_once, whose frame tells how many callbacks an iteration has.
-void LiveSource::refine_layout(uint32_t tgid, const std::vector<Frame>& frames,
+void LiveSource::refine_layout(const ls_poller& poller, const std::vector<Frame>& frames,
                                const StackSeen* stack) {
+  uint32_t tgid = poller.header.tgid;
   auto known = layouts_.find(tgid);
   if (known == layouts_.end()) return;
   ls_python layout = known->second;
@@ -229,10 +230,16 @@ void LiveSource::refine_layout(uint32_t tgid, const std::vector<Frame>& frames,
       layout.task_name = now->task_name;
       layout.thread_task = now->thread_task;
     }
-  for (size_t i = 0; stack && i < std::min<size_t>(frames.size(), stack->record.stack.count); i++)
-    if (frames[i].file.ends_with("/asyncio/base_events.py") &&
-        frames[i].function.ends_with("_run_once"))
-      layout.run_once = stack->record.stack.frames[i].code;
+  size_t count = stack ? std::min<size_t>(frames.size(), stack->record.stack.count) : 0;
+  for (size_t i = 0; i < count; i++) {
+    if (!frames[i].file.ends_with("/asyncio/base_events.py") ||
+        !frames[i].function.ends_with("_run_once"))
+      continue;
+    const ls_frame* seen = stack->record.stack.frames;
+    layout.run_once = seen[i].code;
+    if (i > 0) tracer_.set_own_call(poller.row, poller.generation, seen[i - 1].code);
+    break;
+  }
   if (std::memcmp(&layout, &known->second, sizeof(layout)) == 0) return;
   known->second = layout;
   tracer_.set_python(tgid, layout);
@@ -269,7 +276,7 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
                 judgement.is_loop ? name_of(judgement.kind) : "no loop", judgement.reason);
   tracer_.set_verdict(record.row, record.generation, judgement.is_loop, judgement.is_native);
   if (judgement.is_loop) {
-    refine_layout(tgid, frames, stack ? &*stack : nullptr);
+    refine_layout(record, frames, stack ? &*stack : nullptr);
     if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
       spdlog::debug("{}", sampled.error().message);
   }

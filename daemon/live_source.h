@@ -53,7 +53,8 @@ class LiveSource {
   Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
   Result<void> on_stack(const StackSeen& event);
   Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
-  void refine_layout(uint32_t tgid, const std::vector<Frame>& frames, const StackSeen* stack);
+  void refine_layout(const ls_poller& poller, const std::vector<Frame>& frames,
+                     const StackSeen* stack);
   void forget_names(uint32_t tgid);
   int64_t program_start_ns(uint32_t tgid) const;
   void reconcile(uint64_t now_ns);

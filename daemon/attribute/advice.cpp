@@ -244,11 +244,6 @@ bool in_package(std::string_view module, std::string_view package) {
   return module == package || (module.starts_with(package) && module[package.size()] == '.');
 }
 
-std::string_view last_name(std::string_view function) {
-  size_t dot = function.rfind('.');
-  return dot == std::string_view::npos ? function : function.substr(dot + 1);
-}
-
 // What the user's code called: the plumbing's frames further in than the culprit.
 bool fits_frames(const AdviceRule& rule, const StallReport& report) {
   for (const Frame& frame : report.frames) {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/attribute/plumbing.h"
 #include "daemon/attribute/proc.h"
 #include "daemon/attribute/python_file.h"
 #include "daemon/base/text.h"
@@ -156,9 +157,7 @@ std::optional<LoopKind> find_loop_kind(const std::vector<Frame>& frames) {
   };
   std::optional<LoopKind> found;
   for (const Frame& frame : frames) {
-    std::string_view function = frame.function;
-    if (size_t dot = function.rfind('.'); dot != std::string_view::npos)
-      function.remove_prefix(dot + 1);
+    std::string_view function = last_name(frame.function);
     for (const RunMethod& method : kRunMethods)
       if (function == method.function && frame.file.ends_with(method.file)) found = method.kind;
   }
@@ -200,6 +199,13 @@ Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
     return {.is_loop = false,
             .reason = fmt::format("polled by native code in {}", clean_text(name, 64))};
   if (!frames.empty()) {
+    // A selector that a callback uses polls below the run method of the loop that called it.
+    auto runs = std::count_if(frames.begin(), frames.end(), [](const Frame& frame) {
+      return frame.file.ends_with("/asyncio/base_events.py") &&
+             last_name(frame.function) == "_run_once";
+    });
+    if (record.nested && runs == 1)
+      return {.is_loop = false, .reason = "polled by a callback of another loop"};
     auto kind = find_loop_kind(frames);
     if (!kind) return {.is_loop = false, .reason = "no loop's run method among its frames"};
     return {.is_loop = true, .kind = *kind, .reason = "by its frames"};

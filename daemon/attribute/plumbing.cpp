@@ -97,11 +97,6 @@ constexpr RunMethod kRunMethods[] = {
     {"gevent.hub", "run"},
 };
 
-std::string_view last_name(std::string_view function) {
-  size_t dot = function.rfind('.');
-  return dot == std::string_view::npos ? function : function.substr(dot + 1);
-}
-
 }  // namespace
 
 std::string module_name(const std::string& filename) {
@@ -127,6 +122,11 @@ std::string module_name(const std::string& filename) {
   if (module.ends_with("/__init__")) module.resize(module.size() - 9);
   std::replace(module.begin(), module.end(), '/', '.');
   return module;
+}
+
+std::string_view last_name(std::string_view function) {
+  size_t dot = function.rfind('.');
+  return dot == std::string_view::npos ? function : function.substr(dot + 1);
 }
 
 bool is_plumbing(const Frame& frame) {

@@ -14,6 +14,9 @@ constexpr const char* kUnreadable = "<unreadable>";
 // "asyncio.base_events" of "/usr/lib/python3.11/asyncio/base_events.py", "app" of "/srv/app.py".
 std::string module_name(const std::string& filename);
 
+// "run" of "Runner.run".
+std::string_view last_name(std::string_view function);
+
 // True for the standard library, installed packages and frozen modules; for event loops,
 // frameworks and servers wherever they lie (vendored, in an editable installation); and for frames
 // that could not be read.

@@ -254,6 +254,13 @@ bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool i
   return true;
 }
 
+void Tracer::set_own_call(uint32_t row, uint32_t generation, uint64_t code) {
+  if (row == 0 || row >= LS_MAX_LOOPS) return;
+  ls_loop& loop = state_->table[row];
+  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
+  std::atomic_ref<__u64>(loop.own_call).store(code);
+}
+
 void Tracer::ask_again(uint32_t row, uint32_t generation) {
   if (row == 0 || row >= LS_MAX_LOOPS) return;
   ls_loop& loop = state_->table[row];

@@ -63,6 +63,8 @@ class Tracer {
   // Says whether what polls in a row is a loop, and whether native code makes its poll calls. False
   // where the row has another owner by now.
   bool set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native);
+  // Says by which code object the _run_once of an asyncio loop polls.
+  void set_own_call(uint32_t row, uint32_t generation, uint64_t code);
   // Has the kernel send the poller record of a row again, at its next poll call.
   void ask_again(uint32_t row, uint32_t generation);
   // Gives a row back that the kernel has released.

@@ -20,6 +20,8 @@ ZOO = ROOT / "tests" / "zoo"
 TARGETS = pathlib.Path(__file__).resolve().parent / "targets"
 LOOPSIGHT = os.environ.get("LOOPSIGHT", str(ROOT / "build" / "daemon" / "loopsight"))
 PYTHON = "/usr/bin/python3"
+PYTHONS = ROOT / "build" / "pythons"  # made by tests/pythons/unpack
+sys.path.insert(0, str(ZOO))
 
 
 def pytest_collection_modifyitems(items):
@@ -175,6 +177,14 @@ def http_get(port, path="/", timeout=30):
         return answer.status, answer.read().decode()
     finally:
         connection.close()
+
+
+def in_suite(suite, version):
+    """The command that starts CPython `version` of another suite of Debian; /zoo is the zoo."""
+    root = PYTHONS / suite
+    if not (root / "complete").exists():
+        pytest.skip("tests/pythons/unpack has not been run: no %s" % root)
+    return [str(ROOT / "tests" / "pythons" / "run"), str(root), "/usr/bin/python" + version]
 
 
 def skip_without(module):
