@@ -19,26 +19,54 @@ static __always_inline __u64 ls_read_word(__u64 address) {
   return word;
 }
 
-__weak __noinline __u64 ls_find_thread_state(const struct ls_python *python, __u64 pointer) {
-  __u64 interpreter, state;
-  if (!python) return 0;
-  interpreter = ls_read_word(python->runtime + python->interpreters_head);
-  state = interpreter ? ls_read_word(interpreter + python->interpreter_threads) : 0;
-  for (int i = 0; i < LS_MAX_THREADS; i++) {
-    if (!interpreter) break;
-    if (!state) {  // on to the next interpreter
-      interpreter = ls_read_word(interpreter + python->interpreter_next);
-      if (!interpreter) break;
-      state = ls_read_word(interpreter + python->interpreter_threads);
-      continue;
-    }
-    // Of several states of one thread (subinterpreters) the one with a frame is at work.
-    if (ls_read_word(state + python->thread_id) == pointer &&
-        ls_read_word(state + python->thread_frame))
-      return state;
-    state = ls_read_word(state + python->thread_next);
+// Calls step(i, context) for i from 0 on, at most `most` times or until it returns 1. The helper
+// for that (Linux 5.17) has the verifier look at a step once, where an ordinary loop has it look at
+// each of its rounds: of a hundred, in twenty programs, that is seconds at every start.
+#define LS_REPEAT(most, step, context)                                 \
+  do {                                                                 \
+    if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) { \
+      bpf_loop(most, step, context, 0);                                \
+    } else {                                                           \
+      for (__u32 round = 0; round < (most); round++)                   \
+        if (step(round, context)) break;                               \
+    }                                                                  \
+  } while (0)
+
+struct ls_search {
+  const struct ls_python *python;
+  __u64 pointer;
+  __u64 interpreter;
+  __u64 state;
+  __u64 found;
+};
+
+static long ls_search_step(__u32 round, struct ls_search *search) {
+  const struct ls_python *python = search->python;
+  if (!search->interpreter) return 1;
+  if (!search->state) {  // on to the next interpreter
+    search->interpreter = ls_read_word(search->interpreter + python->interpreter_next);
+    if (!search->interpreter) return 1;
+    search->state = ls_read_word(search->interpreter + python->interpreter_threads);
+    return 0;
   }
+  // Of several states of one thread (subinterpreters) the one with a frame is at work.
+  if (ls_read_word(search->state + python->thread_id) == search->pointer &&
+      ls_read_word(search->state + python->thread_frame)) {
+    search->found = search->state;
+    return 1;
+  }
+  search->state = ls_read_word(search->state + python->thread_next);
   return 0;
+}
+
+__weak __noinline __u64 ls_find_thread_state(const struct ls_python *python, __u64 pointer) {
+  struct ls_search search = {.python = python, .pointer = pointer};
+  if (!python) return 0;
+  search.interpreter = ls_read_word(python->runtime + python->interpreters_head);
+  if (search.interpreter)
+    search.state = ls_read_word(search.interpreter + python->interpreter_threads);
+  LS_REPEAT(LS_MAX_THREADS, ls_search_step, &search);
+  return search.found;
 }
 
 static __always_inline __u64 ls_first_frame(const struct ls_python *python, __u64 state) {
@@ -56,10 +84,9 @@ static __always_inline __u32 ls_read_identity(const struct ls_python *python,
 }
 
 // The value of an integer object that is small and not negative; -1 of any other.
-__weak __noinline long ls_read_integer(const struct ls_python *python, __u64 reference) {
+static __always_inline long ls_read_integer(const struct ls_python *python, __u64 reference) {
   __u64 object = reference, size;
   __u32 digit = 0;
-  if (!python) return -1;
   if (python->flags & LS_PYTHON_TAGGED) {
     if ((reference & 3) == 3) return (long)(reference >> 2);
     object = reference & ~3ULL;
@@ -150,17 +177,75 @@ __weak __noinline int ls_note_iteration(const struct ls_python *python, __u64 fr
   return 1;
 }
 
+struct ls_walk {
+  const struct ls_python *python;
+  struct ls_stack *stack;
+  struct ls_scratch *buffer;
+  __u64 frame;
+  __u64 inner;  // the frame before, which this one called
+};
+
+static long ls_walk_step(__u32 round, struct ls_walk *walk) {
+  const struct ls_python *python = walk->python;
+  struct ls_scratch *buffer = walk->buffer;
+  struct ls_stack *stack = walk->stack;
+  __u64 code, instruction, address = walk->frame;
+  __u32 at, identity;
+  if (!address) {
+    stack->end = LS_STACK_COMPLETE;
+    return 1;
+  }
+  if (bpf_probe_read_user(buffer->frame, python->frame_size & (LS_HEAD_BYTES - 1),
+                          (void *)address)) {
+    ls_count(LS_COUNT_STACK_UNMAPPED);
+    stack->end = LS_STACK_UNMAPPED;
+    return 1;
+  }
+  walk->frame = ls_field(buffer->frame, python->frame_previous);
+  // Owners from 3 on are the entries of C calls (CPython 3.12 and newer).
+  if (python->frame_owner != LS_NO_OFFSET &&
+      buffer->frame[python->frame_owner & (LS_HEAD_BYTES - 1)] >= 3)
+    return 0;
+  // From 3.13 on the low bits are a tag.
+  code = ls_field(buffer->frame, python->frame_code) & ~7ULL;
+  instruction = ls_field(buffer->frame, python->frame_instruction);
+  identity = code ? ls_read_identity(python, buffer, code) : 0;
+  if (!identity) {
+    ls_count(LS_COUNT_STACK_TORN);
+    stack->end = LS_STACK_TORN;
+    return 1;
+  }
+  at = stack->count;
+  if (at >= LS_MAX_FRAMES) return 1;
+  if (at == 0) {
+    buffer->leaf_frame = address;
+    buffer->leaf_instruction = instruction;
+  }
+  if (code == python->run_once) ls_note_iteration(python, address, walk->inner, stack);
+  if (python->code_thread_bytecode != LS_NO_OFFSET) {
+    // Each thread runs a copy of the instructions: say which one it is in the original.
+    __u64 copies = ls_read_word(code + python->code_thread_bytecode);
+    __u32 number = (__u32)ls_field(buffer->frame, python->frame_thread_bytecode);
+    __u64 copy = copies ? ls_read_word(copies + 8 + 8ULL * number) : 0;
+    if (copy) instruction += code + python->code_adaptive - copy;
+  }
+  if (python->minor >= 11) instruction -= code;
+  stack->frames[at].code = code;
+  stack->frames[at].offset = instruction > 0xffffffff ? 0xffffffff : (__u32)instruction;
+  stack->frames[at].identity = identity;
+  stack->count = at + 1;
+  walk->inner = address;
+  return 0;
+}
+
 // Walks the frames of a thread state into `stack`; 0 where there are none to read. A global
-// function, so that it is verified once and not at each call; the count is kept in memory, or the
-// verifier would follow every combination of it and the loop.
+// function, so that it is verified once in a program and not at each call.
 __weak __noinline int ls_walk_state(const struct ls_python *python, __u64 state,
                                     struct ls_stack *stack) {
   __u32 zero = 0;
-  struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
-  __u64 frame, inner = 0;
-  __u32 size;
-
-  if (!stack || !python || !buffer) return 0;
+  struct ls_walk walk = {.python = python, .stack = stack};
+  walk.buffer = bpf_map_lookup_elem(&scratch, &zero);
+  if (!stack || !python || !walk.buffer) return 0;
   stack->count = 0;
   stack->end = LS_STACK_CUT;
   stack->flags = 0;
@@ -168,55 +253,8 @@ __weak __noinline int ls_walk_state(const struct ls_python *python, __u64 state,
   stack->task_number = 0;
   stack->task_length = 0;
   stack->callee[0] = 0;
-  size = python->frame_size & (LS_HEAD_BYTES - 1);
-  frame = ls_first_frame(python, state);
-  for (int i = 0; i < LS_MAX_FRAMES + LS_MAX_SHIMS; i++) {
-    __u64 code, instruction, address = frame;
-    __u32 at, identity;
-    if (!frame) {
-      stack->end = LS_STACK_COMPLETE;
-      break;
-    }
-    if (bpf_probe_read_user(buffer->frame, size, (void *)frame)) {
-      ls_count(LS_COUNT_STACK_UNMAPPED);
-      stack->end = LS_STACK_UNMAPPED;
-      break;
-    }
-    frame = ls_field(buffer->frame, python->frame_previous);
-    // Owners from 3 on are the entries of C calls (CPython 3.12 and newer).
-    if (python->frame_owner != LS_NO_OFFSET &&
-        buffer->frame[python->frame_owner & (LS_HEAD_BYTES - 1)] >= 3)
-      continue;
-    // From 3.13 on the low bits are a tag.
-    code = ls_field(buffer->frame, python->frame_code) & ~7ULL;
-    instruction = ls_field(buffer->frame, python->frame_instruction);
-    identity = code ? ls_read_identity(python, buffer, code) : 0;
-    if (!identity) {
-      ls_count(LS_COUNT_STACK_TORN);
-      stack->end = LS_STACK_TORN;
-      break;
-    }
-    at = stack->count;
-    if (at >= LS_MAX_FRAMES) break;
-    if (at == 0) {
-      buffer->leaf_frame = address;
-      buffer->leaf_instruction = instruction;
-    }
-    if (code == python->run_once) ls_note_iteration(python, address, inner, stack);
-    if (python->code_thread_bytecode != LS_NO_OFFSET) {
-      // Each thread runs a copy of the instructions: say which one it is in the original.
-      __u64 copies = ls_read_word(code + python->code_thread_bytecode);
-      __u32 number = (__u32)ls_field(buffer->frame, python->frame_thread_bytecode);
-      __u64 copy = copies ? ls_read_word(copies + 8 + 8ULL * number) : 0;
-      if (copy) instruction += code + python->code_adaptive - copy;
-    }
-    if (python->minor >= 11) instruction -= code;
-    stack->frames[at].code = code;
-    stack->frames[at].offset = instruction > 0xffffffff ? 0xffffffff : (__u32)instruction;
-    stack->frames[at].identity = identity;
-    stack->count = at + 1;
-    inner = address;
-  }
+  walk.frame = ls_first_frame(python, state);
+  LS_REPEAT(LS_MAX_FRAMES + LS_MAX_SHIMS, ls_walk_step, &walk);
   if (stack->end == LS_STACK_CUT) ls_count(LS_COUNT_STACK_CUT);
   return stack->count > 0;
 }

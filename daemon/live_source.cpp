@@ -262,15 +262,17 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
   if (stack && (stack->record.row != record.row || stack->record.generation != record.generation))
     stack.reset();
   if (stack) frames = pipeline_.resolve(*stack);
-  // The first poll call of a process that was not known yet comes without frames; the next one
-  // has them. Until then the rest of the evidence decides.
-  if (frames.empty() && !same && known->second.is_python)
-    tracer_.ask_again(record.row, record.generation);
   Judgement judgement;
   if (known->second.is_python)
     judgement = judge_poller(event, reader_.proc_root(), frames);
   else
     judgement.reason = known->second.why_not;
+  // The first poll call of a process that was not known yet comes without frames; the next one has
+  // them. Until then the rest of the evidence may say that it is a loop, but not that it is none.
+  if (frames.empty() && !same && known->second.is_python) {
+    tracer_.ask_again(record.row, record.generation);
+    if (!judgement.is_loop && layouts_.contains(tgid)) return {};
+  }
   if (!judgement.is_loop) rejected_++;
   spdlog::debug("pid {} tid {}: {} ({})", tgid, record.header.tid,
                 judgement.is_loop ? name_of(judgement.kind) : "no loop", judgement.reason);
