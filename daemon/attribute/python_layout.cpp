@@ -91,6 +91,8 @@ ls_python fixed_layout(int minor) {
   layout.interpreter_collecting = minor <= 10 ? 816 : minor == 11 ? 848 : 312;
   layout.frame_locals = minor <= 9 ? 360 : minor == 10 ? 352 : 72;
   layout.frame_stack_pointer = kNone;
+  layout.code_thread_bytecode = kNone;
+  layout.frame_thread_bytecode = kNone;
   layout.type_name = 24;
   complete(layout);
   return layout;

@@ -24,6 +24,8 @@ TEST(PythonLayout, KnowsEachFixedVersion) {
     EXPECT_EQ(layout->minor, static_cast<uint32_t>(minor));
     EXPECT_LE(layout->frame_size, LS_HEAD_BYTES);
     EXPECT_EQ(layout->cframe_frame == LS_NO_OFFSET, minor <= 10);
+    EXPECT_EQ(layout->code_thread_bytecode, LS_NO_OFFSET);
+    EXPECT_EQ(layout->frame_stack_pointer, LS_NO_OFFSET);
   }
 }
 
