@@ -17,8 +17,8 @@ static inline __u32 ls_mix(__u32 hash, __u64 word) {
   return (__u32)(mixed >> 32);
 }
 
-// Of the first LS_HEAD_BYTES of a code object, in a buffer of twice the size; 0 where its type is
-// not the code type.
+// Of the first LS_CODE_HEAD_BYTES of a code object, in a buffer of twice LS_HEAD_BYTES; 0 where its
+// type is not the code type.
 static inline __u32 ls_code_identity(const struct ls_python *python, const unsigned char *head) {
   __u16 line = python->code_first_line & ~7;
   __u32 hash = 1;

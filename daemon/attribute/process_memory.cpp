@@ -40,7 +40,7 @@ bool read_text(uint32_t tgid, const ls_python& python, uint64_t object, ls_text&
 std::optional<ls_code> read_code_object(uint32_t tgid, const ls_python& python,
                                         const ls_frame& frame) {
   std::array<unsigned char, 2 * size_t{LS_HEAD_BYTES}> head{};
-  if (!read_memory(tgid, frame.code, head.data(), LS_HEAD_BYTES) ||
+  if (!read_memory(tgid, frame.code, head.data(), LS_CODE_HEAD_BYTES) ||
       ls_code_identity(&python, head.data()) != frame.identity)
     return std::nullopt;
   ls_code record{};
