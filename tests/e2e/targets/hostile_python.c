@@ -129,12 +129,13 @@ static void *hostile_frames(const char *mode, void *base) {
     return frame(code(plain("victim"), plain("/srv/hostile.py"), lines(garbage, 3000, 3000)), base);
   }
   if (!strcmp(mode, "deep")) {
-    for (int i = 0; i < 100000; i++) one = frame(i ? *(char **)(one + kFrameCode) : good_code("deep"), one);
+    for (int i = 0; i < 100000; i++)
+      one = frame(i ? *(char **)(one + kFrameCode) : good_code("deep"), one);
     return one;
   }
   if (!strcmp(mode, "secret_file"))
-    return frame(code(plain("victim"), plain("/etc/shadow"),
-                      lines("\xf0\x00\x00\x01\x10", 5, 5)), base);
+    return frame(code(plain("victim"), plain("/etc/shadow"), lines("\xf0\x00\x00\x01\x10", 5, 5)),
+                 base);
   if (!strcmp(mode, "cyclic_threads") || !strcmp(mode, "wild_threads")) return one;
   fprintf(stderr, "no mode %s\n", mode);
   exit(2);
@@ -154,8 +155,8 @@ int main(int argc, char **argv) {
       frame(code(plain("BaseEventLoop._run_once"),
                  plain("/usr/lib/python3.11/asyncio/base_events.py"), lines("\x80\x00", 2, 2)),
             NULL);
-  char *select = frame(code(plain("EpollSelector.select"), plain("/usr/lib/python3.11/selectors.py"),
-                            lines("\x80\x00", 2, 2)),
+  char *select = frame(code(plain("EpollSelector.select"),
+                            plain("/usr/lib/python3.11/selectors.py"), lines("\x80\x00", 2, 2)),
                        run_once);
   char *hostile = hostile_frames(mode, run_once);
   for (int i = 0; i < 12; i++) {
