@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <ctime>
 #include <set>
 #include <utility>
@@ -240,7 +239,8 @@ void LiveSource::refine_layout(const ls_poller& poller, const std::vector<Frame>
     if (i > 0) tracer_.set_own_call(poller.row, poller.generation, seen[i - 1].code);
     break;
   }
-  if (std::memcmp(&layout, &known->second, sizeof(layout)) == 0) return;
+  if (layout.run_once == known->second.run_once && layout.thread_task == known->second.thread_task)
+    return;
   known->second = layout;
   tracer_.set_python(tgid, layout);
 }
