@@ -134,9 +134,14 @@ std::string cut_expression(const std::string& lines, uint32_t column, uint32_t e
   size_t end = last_start + end_column;
   size_t first_end = std::min(text.find('\n'), text.size());
   if (end_column == 0 || column >= first_end || end > text.size() || end <= column) return "";
+  std::string_view part = text.substr(column, end - column);
+  // Of a statement with a body only its head says what ran.
+  if (part.starts_with("with ") || part.starts_with("async with "))
+    part = part.substr(0, part.find('\n'));
+  if (part.ends_with(':')) part.remove_suffix(1);
   std::string expression;
   bool blank = false;
-  for (char c : text.substr(column, end - column)) {
+  for (char c : part) {
     if (std::isspace(static_cast<unsigned char>(c))) {
       blank = true;
       continue;

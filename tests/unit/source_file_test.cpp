@@ -20,6 +20,7 @@ TEST(CutExpression, TakesTheColumns) {
   EXPECT_EQ(cut_expression("    g(a,\n      b)[0]", 4, 11), "g(a, b)[0]");
   EXPECT_EQ(cut_expression("    g(\n      a,\n      b\n    )", 4, 5), "g(a, b)");
   EXPECT_EQ(cut_expression("a\x1b[2J\"", 0, 6), "a?[2J\"");
+  EXPECT_EQ(cut_expression("  with lock:\n    work()", 2, 10), "with lock");
 }
 
 TEST(CutExpression, IsEmptyWhereTheColumnsLieOutside) {
