@@ -231,9 +231,7 @@ void LiveSource::refine_layout(const ls_poller& poller, const std::vector<Frame>
     }
   size_t count = stack ? std::min<size_t>(frames.size(), stack->record.stack.count) : 0;
   for (size_t i = 0; i < count; i++) {
-    if (!frames[i].file.ends_with("/asyncio/base_events.py") ||
-        !frames[i].function.ends_with("_run_once"))
-      continue;
+    if (!is_run_once(frames[i])) continue;
     const ls_frame* seen = stack->record.stack.frames;
     layout.run_once = seen[i].code;
     if (i > 0) tracer_.set_own_call(poller.row, poller.generation, seen[i - 1].code);

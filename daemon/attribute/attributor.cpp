@@ -138,8 +138,7 @@ std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int 
   uint64_t weights = 0;
   for (const StackSample& sample : stall.samples) {
     auto frames = codes_.resolve(stall.tgid, minor, sample.stack);
-    const Frame* culprit = find_culprit(frames);
-    if (!culprit) continue;
+    if (!find_culprit(frames)) continue;
     if (sample.source == LS_STACK_OF_HOLDER) {
       report.gil_holder = GilHolder{.tid = sample.holder_tid, .frames = std::move(frames)};
       continue;

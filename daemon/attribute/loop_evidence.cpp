@@ -200,10 +200,7 @@ Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
             .reason = fmt::format("polled by native code in {}", clean_text(name, 64))};
   if (!frames.empty()) {
     // A selector that a callback uses polls below the run method of the loop that called it.
-    auto runs = std::count_if(frames.begin(), frames.end(), [](const Frame& frame) {
-      return frame.file.ends_with("/asyncio/base_events.py") &&
-             last_name(frame.function) == "_run_once";
-    });
+    auto runs = std::count_if(frames.begin(), frames.end(), is_run_once);
     if (record.nested && runs == 1)
       return {.is_loop = false, .reason = "polled by a callback of another loop"};
     auto kind = find_loop_kind(frames);

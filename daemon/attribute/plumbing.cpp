@@ -129,6 +129,11 @@ std::string_view last_name(std::string_view function) {
   return dot == std::string_view::npos ? function : function.substr(dot + 1);
 }
 
+bool is_run_once(const Frame& frame) {
+  return frame.file.ends_with("/asyncio/base_events.py") &&
+         last_name(frame.function) == "_run_once";
+}
+
 bool is_plumbing(const Frame& frame) {
   return frame.function == kUnreadable || is_library_file(frame.file) || passes_package(frame.file);
 }

@@ -17,6 +17,9 @@ std::string module_name(const std::string& filename);
 // "run" of "Runner.run".
 std::string_view last_name(std::string_view function);
 
+// True for the frame of asyncio's BaseEventLoop._run_once, wherever its library lies.
+bool is_run_once(const Frame& frame);
+
 // True for the standard library, installed packages and frozen modules; for event loops,
 // frameworks and servers wherever they lie (vendored, in an editable installation); and for frames
 // that could not be read.

@@ -23,15 +23,13 @@ PYTHON = "/usr/bin/python3"
 PYTHONS = ROOT / "build" / "pythons"  # made by tests/pythons/unpack
 sys.path.insert(0, str(ZOO))
 
+from outcomes import around, parse_lines  # noqa: E402  (found through the path above)
+
 
 def pytest_collection_modifyitems(items):
     if os.geteuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="needs root to load BPF programs"))
-
-
-def parse_lines(text):
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 class Results:
@@ -44,13 +42,7 @@ class Results:
 
     def around(self, start, end):
         """The stalls that contain this span of CLOCK_MONOTONIC seconds."""
-        slack = 0.002
-        return [
-            stall
-            for stall in self.stalls
-            if stall["monotonic_ns"] / 1e9 <= start + slack
-            and stall["monotonic_ns"] / 1e9 + stall["duration_seconds"] >= end - slack
-        ]
+        return around(self.stalls, start, end)
 
 
 class Traced:

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import LOOPSIGHT, PYTHON, ROOT, in_suite, parse_lines, running, tracing, wait_until
+from conftest import PYTHON, in_suite, parse_lines, running, tracing, wait_until
 
 PROGRAM = """
 import asyncio, gc, time

@@ -1,5 +1,6 @@
 """What loopsight made of a run of the zoo, set against what the zoo says it did."""
 import dataclasses
+import json
 
 SLACK = 0.002  # seconds between what the program and the kernel call the same moment
 
@@ -34,6 +35,11 @@ class Outcome:
         if self.kind == "slow_import":
             return culprit["function"] == "<module>" and "zoo_slow_module" in culprit["file"]
         return culprit["function"] == self.kind and culprit["file"].endswith("/kinds.py")
+
+
+def parse_lines(text):
+    """The JSON objects of a text that may hold other lines too."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 def around(stalls, start, end):
