@@ -6,6 +6,7 @@
 
 const volatile __u32 listed_only = 0;  // 1: watch only what user space put into `processes`
 const volatile __u64 threshold_ns = 50000000;
+const volatile __u32 count_functions = 0;  // 1: the function probe is attached
 
 static __noinline int ls_enter(__u32 number, __s32 epoll_fd, __u32 no_wait) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();

@@ -17,6 +17,7 @@
 #define LS_MAX_ASKS 16  // poller records for select and poll calls of one thread
 
 extern const volatile __u32 listed_only;
+extern const volatile __u32 count_functions;
 
 struct ls_poll {
   __u32 syscall;
@@ -93,13 +94,33 @@ static __always_inline void ls_begin_busy(struct ls_loop *loop, __u64 now) {
   loop->slice_start_ns = now;
   loop->off_cpu = 0;
   loop->sampled_ns = 0;
+  loop->running_ns = 0;
+  loop->running_cause = LS_CAUSE_CPU;
+  loop->import_depth = 0;
+  loop->gc_start_ns = 0;
   loop->wait_records = 0;
   ls_end_write(loop);
+}
+
+// What the busy phase called, as CPython's function probe counted it.
+static __always_inline void ls_send_functions(struct ls_loop *loop, __u32 row, __u64 now) {
+  struct ls_function_table *table = bpf_map_lookup_elem(&functions, &row);
+  struct ls_functions *record;
+  if (!table || table->phase_start_ns != loop->phase_start_ns) return;
+  record = LS_RESERVE(ls_functions, LS_KIND_FUNCTIONS, now, loop->tgid, loop->tid);
+  if (!record) return;
+  record->row = row;
+  record->generation = loop->generation;
+  record->phase_start_ns = loop->phase_start_ns;
+  record->calls = table->calls;
+  bpf_probe_read_kernel(record->functions, sizeof(record->functions), table->functions);
+  bpf_ringbuf_submit(record, 0);
 }
 
 static __noinline void ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now) {
   struct ls_stall *record;
   ls_send_longest(loop, row, now);
+  if (count_functions) ls_send_functions(loop, row, now);
   record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
   loop->stalls++;
   if (!record) return;
@@ -113,6 +134,7 @@ static __noinline void ls_report_stall(struct ls_loop *loop, __u32 row, __u64 no
   record->pad = 0;
   __builtin_memcpy(record->phase_ns, loop->phase_ns, sizeof(record->phase_ns));
   __builtin_memcpy(&record->longest, &loop->longest, sizeof(record->longest));
+  bpf_probe_read_kernel(&record->probed, sizeof(record->probed), &loop->probed);
   bpf_ringbuf_submit(record, 0);
 }
 
@@ -122,10 +144,14 @@ static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct 
   __u32 bucket = ls_bucket(busy);
   struct ls_row_stacks *kept;
   ls_settle(loop, row, task, now);
-  loop->phase_ns[LS_CAUSE_CPU] += now - loop->slice_start_ns;
+  ls_run(loop, now);
   loop->iterations++;
   if (bucket < LS_MAX_BUCKETS) loop->buckets[bucket]++;
   if (busy >= ls_threshold(loop)) ls_report_stall(loop, row, now);
+  if (loop->probed_dirty) {
+    __builtin_memset(&loop->probed, 0, sizeof(loop->probed));
+    loop->probed_dirty = 0;
+  }
   if (!loop->dirty) {
     loop->busy_ns[LS_CAUSE_CPU] += loop->phase_ns[LS_CAUSE_CPU];
     loop->phase_ns[LS_CAUSE_CPU] = 0;
@@ -159,6 +185,9 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
   loop->off_cpu = 0;
   loop->dirty = 0;
   loop->longest.duration_ns = 0;
+  loop->running_cause = LS_CAUSE_CPU;
+  loop->import_depth = 0;
+  loop->gc_start_ns = 0;
   __builtin_memset(loop->phase_ns, 0, sizeof(loop->phase_ns));
   ls_end_write(loop);
 }

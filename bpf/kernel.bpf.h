@@ -44,11 +44,13 @@ struct fs_struct {
 };
 
 struct super_block {
+  unsigned int s_dev;
   unsigned long s_magic;
 };
 
 struct inode {
   unsigned short i_mode;
+  unsigned long i_ino;
   struct super_block *i_sb;
 };
 

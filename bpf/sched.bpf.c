@@ -60,7 +60,7 @@ int cpu_sample(void *ctx) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
   struct ls_row_stacks *kept;
-  struct ls_stack_facts facts = {.source = LS_STACK_OF_SAMPLE, .cause = LS_CAUSE_CPU};
+  struct ls_stack_facts facts = {.source = LS_STACK_OF_SAMPLE};
   struct ls_stack *stack;
   struct ls_loop *loop;
   __u64 now, ran;
@@ -81,8 +81,9 @@ int cpu_sample(void *ctx) {
   if (!ls_walk(ls_thread_pointer(task), thread, stack)) return 0;
   if (ls_is_collecting(thread)) stack->flags |= LS_STACK_IN_GC;
   // It stands for the CPU time since the sample before it; the first one for one tick.
-  ran = loop->phase_ns[LS_CAUSE_CPU] + now - loop->slice_start_ns;
+  ran = loop->running_ns + now - loop->slice_start_ns;
   facts.row = row;
+  facts.cause = loop->running_cause;
   facts.slice_ns = ran - loop->sampled_ns;
   if (!loop->sampled_ns && facts.slice_ns > LS_TICK_NS) facts.slice_ns = LS_TICK_NS;
   loop->sampled_ns = ran;

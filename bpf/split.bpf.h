@@ -40,10 +40,29 @@ static __always_inline __u64 ls_cfs_rq(struct task_struct *task) {
   return (__u64)BPF_CORE_READ(task, se.cfs_rq);
 }
 
+static __always_inline bool ls_is_host_cause(__u32 cause) {
+  return cause == LS_CAUSE_RUN_QUEUE || cause == LS_CAUSE_THROTTLED || cause == LS_CAUSE_STOPPED ||
+         cause == LS_CAUSE_PAGE_FAULT;
+}
+
 static __always_inline void ls_add(struct ls_loop *loop, __u32 cause, __u64 ns) {
   if (cause >= LS_CAUSES) cause = LS_CAUSE_UNKNOWN;
   loop->phase_ns[cause] += ns;
   loop->dirty = 1;
+}
+
+// Adds the running slice up to `now` to what runs: Python and native code, or, as CPython's own
+// probes tell, the collector or an import. A probe may be interrupted by a switch of its own
+// thread; then `now` is older than the slice.
+static __always_inline void ls_run(struct ls_loop *loop, __u64 now) {
+  __u64 ns = now > loop->slice_start_ns ? now - loop->slice_start_ns : 0;
+  __u32 cause = loop->running_cause;
+  loop->running_ns += ns;
+  if (cause == LS_CAUSE_CPU) {
+    loop->phase_ns[LS_CAUSE_CPU] += ns;
+    return;
+  }
+  ls_add(loop, cause, ns);
 }
 
 // The thread runs, but its return to the CPU was not seen: the tracepoint may be suppressed (some
@@ -112,6 +131,8 @@ static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct ta
   throttled = ls_throttled_clock(loop->throttled_rq) - loop->throttled_ns;
   if (throttled > queued) throttled = queued;
   wait->duration_ns = off - queued;
+  // Importing counts as a whole, whatever it waits on; but the host's doing stays the host's.
+  if (loop->import_depth && !ls_is_host_cause(wait->cause)) wait->cause = LS_CAUSE_IMPORT;
   ls_add(loop, LS_CAUSE_THROTTLED, throttled);
   ls_add(loop, LS_CAUSE_RUN_QUEUE, queued - throttled);
   ls_add(loop, wait->cause, wait->duration_ns);
@@ -123,6 +144,10 @@ static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct ta
     ls_send_wait(loop, row, &kept->stack[~kept->longest & 1], now);
   if (wait->duration_ns > loop->longest.duration_ns) {
     __builtin_memcpy(&loop->longest, wait, sizeof(*wait));
+    if (loop->probed.call.time_ns && loop->probed.call.time_ns <= wait->start_ns)
+      __builtin_memcpy(&loop->probed.longest_call, &loop->probed.call, sizeof(struct ls_call));
+    else
+      loop->probed.longest_call.time_ns = 0;
     if (kept) kept->longest ^= 1;  // the stack read at its beginning is now that of the longest
   }
   loop->off_cpu = 0;
@@ -154,7 +179,8 @@ static __always_inline void ls_switch_out(struct ls_loop *loop, __u32 row, struc
                                           __u32 state, __u64 now) {
   ls_begin_write(loop);
   ls_settle(loop, row, task, now);
-  ls_add(loop, LS_CAUSE_CPU, now - loop->slice_start_ns);
+  ls_run(loop, now);
+  loop->dirty = 1;
   ls_classify_wait(task, state, now, &loop->wait);
   loop->run_delay_ns = ls_run_delay(task);
   loop->exec_ns = BPF_CORE_READ(task, se.sum_exec_runtime);

@@ -122,6 +122,50 @@ LS_MAP struct {
   __uint(max_entries, 1 << 21);
 } records SEC(".maps");
 
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, LS_MAX_PROBE_SPECS);
+  __type(key, __u32);
+  __type(value, struct ls_probe_spec);
+} probe_specs SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 256);
+  __type(key, char[LS_EVENT_NAME_SIZE]);
+  __type(value, struct ls_audit_event);
+} audit_events SEC(".maps");
+
+// How often the probes of a group were hit, by whomever: each hit is a trap that somebody pays.
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, LS_GROUPS);
+  __type(key, __u32);
+  __type(value, __u64);
+} probe_hits SEC(".maps");
+
+// Audit events by process.
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 4096);
+  __type(key, __u32);  // tgid
+  __type(value, __u64);
+} audit_hits SEC(".maps");
+
+struct ls_function_table {
+  __u64 phase_start_ns;
+  __u64 calls;
+  struct ls_function functions[LS_MAX_FUNCTIONS];
+};
+
+// By row; only as long as functions are counted.
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, LS_MAX_LOOPS);
+  __type(key, __u32);
+  __type(value, struct ls_function_table);
+} functions SEC(".maps");
+
 static __always_inline void ls_count(__u32 counter) {
   __u64 *value = bpf_map_lookup_elem(&counters, &counter);
   if (value) ++*value;

@@ -6,7 +6,7 @@
 
 #include <linux/types.h>
 
-#define LS_WIRE_VERSION 2
+#define LS_WIRE_VERSION 3
 
 #define LS_MAX_LOOPS 2048       // rows of the loop table; row 0 means "none"
 #define LS_MAX_PROCESSES 32768  // rows of the process table
@@ -70,6 +70,41 @@ struct ls_wait {
   char names[LS_PATH_NAMES][LS_PATH_NAME_SIZE];  // innermost first, "" ends
 };
 
+#define LS_GC_GENERATIONS 3
+#define LS_IMPORT_NAME_SIZE 96
+#define LS_EVENT_NAME_SIZE 32  // of an audit event
+#define LS_CALL_TEXT_SIZE 96
+
+enum ls_call_argument {
+  LS_ARGUMENT_NONE,    // none, or of another type
+  LS_ARGUMENT_TEXT,    // a string object: state, length and bytes, as in ls_text
+  LS_ARGUMENT_BYTES,   // a bytes object: length and bytes
+  LS_ARGUMENT_NUMBER,  // a small integer
+};
+
+// A call that may block, as CPython's audit probe told it before the call began.
+struct ls_call {
+  __u64 time_ns;  // 0: none
+  __u32 kind;     // enum ls_call_argument
+  __u32 state;
+  __u32 length;
+  __u32 number;  // LS_ARGUMENT_NUMBER: its value; else the port of an address tuple, 0 none
+  char event[LS_EVENT_NAME_SIZE];
+  unsigned char text[LS_CALL_TEXT_SIZE];
+};
+
+// What CPython's own probes told of a busy phase.
+struct ls_probed {
+  __u64 gc_ns;          // in collections, from start to done
+  __u64 gc_longest_ns;  // the longest of them
+  __u32 gc_count;
+  __u32 gc_generation;                    // of the longest
+  __u64 import_ns;                        // the longest outermost import, from start to done
+  char import_name[LS_IMPORT_NAME_SIZE];  // of that one
+  struct ls_call call;                    // the last one
+  struct ls_call longest_call;            // the last one before the longest wait began
+};
+
 enum ls_phase {
   LS_PHASE_NONE,    // not known: before the first poll call, or suspended by another loop
   LS_PHASE_POLL,    // inside the loop's own poll call
@@ -128,6 +163,18 @@ struct ls_loop {
   __u64 buckets[LS_MAX_BUCKETS];  // busy phases by length, not cumulated
   __u64 stalls;
   __u64 stall_records;  // of these, how many reached the ring buffer
+
+  __u64 running_ns;       // CPU time of the current busy phase, whatever its cause
+  __u32 running_cause;    // what a running slice counts as: cpu, gc or import (enum ls_cause)
+  __u32 import_depth;     // imports within imports that are open
+  __u64 gc_start_ns;      // of the open collection, 0 none
+  __u64 import_start_ns;  // of the outermost open import
+  char importing[LS_IMPORT_NAME_SIZE];                  // its name
+  __u32 gc_running;                                     // generation of the open collection
+  __u32 probed_dirty;                                   // 1: `probed` holds something
+  struct ls_probed probed;                              // of the current busy phase
+  __u64 gc_ns[LS_GC_GENERATIONS];                       // all collections in busy phases
+  __u64 gc_buckets[LS_GC_GENERATIONS][LS_MAX_BUCKETS];  // their lengths, not cumulated
 };
 
 #define LS_MAX_FRAMES 80       // Python frames of one stack, the innermost first
@@ -187,7 +234,8 @@ struct ls_python {
   __u16 code_thread_bytecode;   // free-threaded 3.14 and newer: of the copies of the instructions
   __u16 frame_thread_bytecode;  // and of the number of the copy in use; else LS_NO_OFFSET
   __u16 flags;                  // enum ls_python_flag
-  __u16 pad[3];
+  __u16 tuple_items;            // of the first item of a tuple
+  __u16 pad[2];
   __u64 run_once;            // address of the code object of asyncio's _run_once, 0 not known
   __u64 function_type;       // address of PyCFunction_Type in this process, 0 not known
   __u64 method_type;         // address of PyMethodDescr_Type
@@ -257,8 +305,9 @@ enum ls_kind {
   LS_KIND_PROCESS_EXEC = 4,
   LS_KIND_PROCESS_FORK = 5,
   LS_KIND_PROCESS_EXIT = 6,
-  LS_KIND_STACK = 7,  // the frames of a stall, before its record; or of a CPU sample
-  LS_KIND_CODE = 8,   // a code object that a stack names for the first time
+  LS_KIND_STACK = 7,      // the frames of a stall, before its record; or of a CPU sample
+  LS_KIND_CODE = 8,       // a code object that a stack names for the first time
+  LS_KIND_FUNCTIONS = 9,  // what a stalled busy phase called most, before its record
 };
 
 struct ls_header {
@@ -295,6 +344,7 @@ struct ls_stall {
   __u32 pad;
   __u64 phase_ns[LS_CAUSES];
   struct ls_wait longest;
+  struct ls_probed probed;
 };
 
 enum ls_stack_source {
@@ -343,6 +393,28 @@ enum ls_end_reason {
   LS_END_EXEC = 4,
 };
 
+#define LS_MAX_FUNCTIONS 64  // counted by name in one busy phase
+#define LS_FUNCTION_NAME_SIZE 64
+
+// A function that CPython's function__entry probe told of.
+struct ls_function {
+  __u64 name_address;  // of its name's characters, which tells one function from another
+  __u64 calls;
+  __u32 line;
+  __u32 pad;
+  char name[LS_FUNCTION_NAME_SIZE];      // UTF-8
+  char file[2 * LS_FUNCTION_NAME_SIZE];  // as much of its path
+};
+
+struct ls_functions {
+  struct ls_header header;
+  __u32 row;
+  __u32 generation;
+  __u64 phase_start_ns;
+  __u64 calls;  // all of the busy phase, those of functions that found no place included
+  struct ls_function functions[LS_MAX_FUNCTIONS];  // calls 0: an empty place
+};
+
 struct ls_loop_end {
   struct ls_header header;
   __u32 row;
@@ -383,7 +455,64 @@ enum ls_counter {
   LS_COUNT_CODE_UNREADABLE,
   LS_COUNT_CODE_REPLACED,  // a code object was freed and its memory given to another
   LS_COUNT_STACK_CUT,
+  LS_COUNT_PROBE_UNMATCHED,      // a gc or import probe without its other half
+  LS_COUNT_ARGUMENT_UNREADABLE,  // a probe's argument could not be read
+  LS_COUNT_FUNCTIONS_FULL,       // a function that found no place to be counted in
   LS_COUNTERS
 };
+
+// CPython's own probes (USDT): where its sites are comes from the notes of the interpreter's file
+// (daemon/attribute/python_probes); a site's cookie is the index of its specification.
+enum ls_probe_kind {
+  LS_PROBE_GC_START,
+  LS_PROBE_GC_DONE,
+  LS_PROBE_IMPORT_START,
+  LS_PROBE_IMPORT_DONE,
+  LS_PROBE_AUDIT,
+  LS_PROBE_FUNCTION_ENTRY,
+  LS_PROBE_KINDS
+};
+
+enum ls_probe_group {
+  LS_GROUP_GC,
+  LS_GROUP_IMPORTS,
+  LS_GROUP_AUDIT,
+  LS_GROUP_FUNCTIONS,
+  LS_GROUPS
+};
+
+// The inode that is really behind a mapping, whatever an overlay calls it.
+struct ls_real_file {
+  __u64 inode;
+  __u64 device;  // the kernel's own number of it
+};
+
+#define LS_MAX_PROBE_SPECS 1024
+#define LS_PROBE_ARGUMENTS 3
+#define LS_NO_REGISTER 0xffff
+
+// value = constant, or register base + index * scale + offset, or what memory holds there.
+struct ls_probe_argument {
+  __s64 offset;    // the constant where there is no base
+  __u16 base;      // offset of the register in struct pt_regs, or LS_NO_REGISTER
+  __u16 index;     // LS_NO_REGISTER: none
+  __u8 scale;      // 1, 2, 4, 8
+  __u8 in_memory;  // 1: what memory holds there
+  __u8 size;       // bytes of the value: 1, 2, 4, 8
+  __u8 is_signed;
+};
+
+struct ls_probe_spec {
+  __u32 kind;  // enum ls_probe_kind
+  __u32 arguments;
+  struct ls_probe_argument argument[LS_PROBE_ARGUMENTS];
+};
+
+// An audit event that means a call that may block, by name, and which of its arguments to show.
+struct ls_audit_event {
+  __u32 argument;  // index in the event's tuple; LS_NO_ARGUMENT none
+  __u32 pad;
+};
+#define LS_NO_ARGUMENT 0xffff
 
 #endif

@@ -43,6 +43,10 @@ void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
                "a busy phase longer than this is a stall (50ms)");
   add_duration(command, "--duration", raw.duration,
                "end after this time; a command that was started is ended by SIGTERM");
+  command->add_flag("--audit", config.probes.audit,
+                    "name blocking calls as Python's audit events do, where its build has probes");
+  command->add_flag("--functions", config.probes.functions,
+                    "count function calls in stalls (3.8 to 3.10 and 3.15): slows every call down");
 }
 
 Format format_of(const Raw& raw) { return raw.format == "json" ? Format::kJson : Format::kText; }
@@ -102,6 +106,8 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   run->add_option("--web.listen-address", run_config.listen_address,
                   "where to serve HTTP (127.0.0.1:9788)")
       ->type_name("HOST:PORT");
+  run->add_flag("--audit", run_config.probes.audit,
+                "name blocking calls as Python's audit events do, where its build has probes");
   run->add_flag("!--no-bpf-stats", run_config.measure_cost,
                 "do not turn the kernel's statistics of BPF programs on");
 

@@ -17,8 +17,18 @@ struct Selection {
   bool all = false;
 };
 
+// CPython's own probes, where the interpreter has them.
+struct ProbesConfig {
+  bool gc = true;
+  bool imports = true;
+  bool audit = false;
+  bool functions = false;    // only a trace counts calls
+  double cost_limit = 0.01;  // of one core, for all of them together
+};
+
 struct TraceConfig {
   Selection selection;
+  ProbesConfig probes;
   uint64_t threshold_ns = 50'000'000;
   Format format = Format::kText;
   bool quiet = false;
@@ -28,6 +38,7 @@ struct TraceConfig {
 };
 
 struct RunConfig {
+  ProbesConfig probes;
   uint64_t threshold_ns = 50'000'000;
   std::string listen_address = "127.0.0.1:9788";
   bool measure_cost = true;

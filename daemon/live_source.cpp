@@ -28,8 +28,12 @@ constexpr size_t kMaxKnown = LS_MAX_PROCESSES;
 }  // namespace
 
 LiveSource::LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* recorder,
-                       std::string proc_root)
-    : tracer_(tracer), pipeline_(pipeline), recorder_(recorder), reader_(std::move(proc_root)) {}
+                       const ProbesConfig& probes, std::string proc_root)
+    : tracer_(tracer),
+      pipeline_(pipeline),
+      recorder_(recorder),
+      reader_(std::move(proc_root)),
+      probes_(tracer, reader_, probes) {}
 
 Result<void> LiveSource::add(std::span<const std::byte> bytes) {
   if (recorder_)
@@ -53,6 +57,7 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   } else {
     spdlog::debug("pid {}: frames are not read: {}", facts.tgid, layout.error().message);
   }
+  probes_.on_process(facts.tgid, false, now_ns);
   return add(encode(facts, now_ns));
 }
 
@@ -119,11 +124,13 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     uint32_t tgid = exec->record.header.tgid;
     // What was said of it before the exec may have reached the kernel after it.
     forget_names(tgid);
+    probes_.on_exit(tgid, exec->record.header.time_ns);
     if (execs_.size() >= kMaxKnown) execs_.clear();
     execs_[tgid] = exec->record.header.time_ns;
     if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
   } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
     known_.erase(exit->record.header.tgid);
+    probes_.on_exit(exit->record.header.tgid, exit->record.header.time_ns);
     forget_names(exit->record.header.tgid);
     execs_.erase(exit->record.header.tgid);
   }
@@ -347,6 +354,7 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
   }
   if (now_ns >= last_reconcile_ns_ + kReconcileNs) reconcile(now_ns);
   pipeline_.expire(now_ns);
+  probes_.tick(now_ns);
   return {};
 }
 
@@ -371,6 +379,7 @@ void LiveSource::reconcile(uint64_t now_ns) {
     if (!ticks) {
       tracer_.forget_process(entry->first);
       forget_names(entry->first);
+      probes_.on_exit(entry->first, now_ns);
       entry = known_.erase(entry);
       continue;
     }
@@ -397,6 +406,17 @@ Snapshot LiveSource::snapshot() const {
   for (const ProgramCost& cost : tracer_.costs())
     snapshot.programs.push_back(
         {.program = cost.name, .runs = cost.runs, .run_time_ns = cost.run_time_ns});
+  PythonProbes::State own = probes_.state();
+  for (size_t i = 0; i < LS_GROUPS; i++) {
+    if (i == LS_GROUP_FUNCTIONS) continue;  // only a trace counts calls
+    snapshot.probes.emplace_back(kProbeGroupNames[i], own.attached[i]);
+    OptionalProbeMetric metric{.name = kProbeGroupNames[i],
+                               .hits = own.hits[i],
+                               .cost_ns = own.cost_ns[i],
+                               .shed = {{"ceiling", own.shed[i]}}};
+    if (i == LS_GROUP_AUDIT) metric.shed.emplace_back("process_budget", own.audit_refused);
+    snapshot.optional_probes.push_back(std::move(metric));
+  }
   auto counters = tracer_.counters();
   const Timeline& timeline = pipeline_.timeline();
   snapshot.lost = {{"ring_full", counters[LS_COUNT_RING_FULL]},
@@ -417,7 +437,11 @@ Snapshot LiveSource::snapshot() const {
                         {"unmapped_stack", counters[LS_COUNT_STACK_UNMAPPED]},
                         {"unreadable_code", counters[LS_COUNT_CODE_UNREADABLE]},
                         {"replaced_code", counters[LS_COUNT_CODE_REPLACED]},
-                        {"cut_stack", counters[LS_COUNT_STACK_CUT]}};
+                        {"cut_stack", counters[LS_COUNT_STACK_CUT]},
+                        {"unmatched_probe", counters[LS_COUNT_PROBE_UNMATCHED]},
+                        {"unreadable_argument", counters[LS_COUNT_ARGUMENT_UNREADABLE]},
+                        {"unreadable_probe_site", own.unreadable_sites},
+                        {"untrusted_interpreter", own.untrusted_files}};
   snapshot.ready = true;
   return snapshot;
 }

@@ -18,6 +18,7 @@
 #include "daemon/event/recording.h"
 #include "daemon/pipeline.h"
 #include "daemon/probe/tracer.h"
+#include "daemon/python_probes.h"
 #include "daemon/sink/publication.h"
 
 namespace loopsight {
@@ -26,7 +27,7 @@ class LiveSource {
  public:
   // References must outlive the object; `recorder` may be null.
   LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* recorder,
-             std::string proc_root = "/proc");
+             const ProbesConfig& probes, std::string proc_root = "/proc");
 
   // Finds the CPython processes that are there already. Call after the probes are attached, so
   // that none slips through between.
@@ -64,6 +65,7 @@ class LiveSource {
   Pipeline& pipeline_;
   RecordingWriter* recorder_;
   ProcessReader reader_;
+  PythonProbes probes_;
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
   std::optional<StackSeen> poller_stack_;   // of the poller record that follows
   struct Shown {

@@ -30,6 +30,8 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
           return timeline_.on_stall(one);
         } else if constexpr (std::is_same_v<E, StackSeen>) {
           return timeline_.on_stack(one);
+        } else if constexpr (std::is_same_v<E, FunctionsSeen>) {
+          return timeline_.on_functions(one);
         } else if constexpr (std::is_same_v<E, CodeSeen>) {
           codes_.on_code(one.record);
         } else if constexpr (std::is_same_v<E, LoopState>) {

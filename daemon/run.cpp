@@ -32,7 +32,7 @@ Result<int> run(const RunConfig& config) {
                               .measure_cost = config.measure_cost});
   if (!tracer) return tl::make_unexpected(tracer.error());
   Pipeline pipeline(config.threshold_ns, {&publication});
-  LiveSource source(*tracer, pipeline, nullptr);
+  LiveSource source(*tracer, pipeline, nullptr, config.probes);
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
   for (const ProbeStatus& probe : tracer->probes())
     if (!probe.attached) spdlog::warn("probe {} is not attached: {}", probe.name, probe.why_not);

@@ -1,5 +1,6 @@
 // `loopsight trace` and `loopsight record`: a trace in the foreground.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,7 +38,7 @@ Result<File> open_output(const std::string& path) {
   return file;
 }
 
-Result<void> check_pids(const std::vector<uint32_t>& pids) {
+Result<void> check_pids(const std::vector<uint32_t>& pids, bool functions) {
   ProcessReader reader;
   for (uint32_t pid : pids) {
     ProcessFacts facts = reader.read(pid);
@@ -51,6 +52,10 @@ Result<void> check_pids(const std::vector<uint32_t>& pids) {
           fmt::format("cannot trace pid {} ({}): {}; 'loopsight check' lists the Python "
                       "processes of this host",
                       pid, clean_text(facts.comm, 16), facts.why_not));
+    auto python = functions ? reader.find_python(pid) : std::nullopt;
+    if (auto why = python ? why_no_functions(python->file) : ""; !why.empty())
+      return failure(
+          fmt::format("cannot count the calls of pid {}: {}; leave --functions out", pid, why));
   }
   return {};
 }
@@ -65,7 +70,7 @@ std::unique_ptr<Sink> make_sink(const TraceConfig& config, std::FILE* out) {
 }  // namespace
 
 Result<int> trace(const TraceConfig& config) {
-  if (auto pids = check_pids(config.selection.pids); !pids)
+  if (auto pids = check_pids(config.selection.pids, config.probes.functions); !pids)
     return tl::make_unexpected(pids.error());
   std::optional<Child> child;
   if (!config.selection.command.empty()) {
@@ -86,13 +91,19 @@ Result<int> trace(const TraceConfig& config) {
     if (!created) return tl::make_unexpected(created.error());
     recorder = std::move(*created);
   }
-  auto tracer =
-      Tracer::open({.threshold_ns = config.threshold_ns, .listed_only = !config.selection.all});
+  auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
+                              .listed_only = !config.selection.all,
+                              .count_functions = config.probes.functions});
   if (!tracer) return tl::make_unexpected(tracer.error());
 
+  if (config.probes.functions)
+    spdlog::warn(
+        "--functions: each call of a Python function in these interpreters traps into the kernel, "
+        "about {:.1f} \u00B5s each, whoever runs them; do not leave it on",
+        static_cast<double>(tracer->site_cost_ns()) / 1000);
   auto sink = make_sink(config, output->get());
   Pipeline pipeline(config.threshold_ns, {sink.get()});
-  LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr);
+  LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr, config.probes);
   if (child) (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
   if (config.selection.all)

@@ -281,11 +281,6 @@ bool fits_call(const AdviceRule& rule, const StallReport& report) {
 
 }  // namespace
 
-bool is_host_cause(uint32_t cause) {
-  return cause == LS_CAUSE_RUN_QUEUE || cause == LS_CAUSE_THROTTLED || cause == LS_CAUSE_STOPPED ||
-         cause == LS_CAUSE_PAGE_FAULT;
-}
-
 std::span<const AdviceRule> advice_rules() { return kRules; }
 std::span<const AdviceRule> advice_shapes() { return kShapes; }
 

@@ -11,9 +11,6 @@
 
 namespace loopsight {
 
-// True for what the host did to the program: no code is to blame.
-bool is_host_cause(uint32_t cause);
-
 // One way to block a loop, and what to use instead. Lists are separated by '|'; an empty one says
 // nothing. The first rule that fits a stall is its advice.
 struct AdviceRule {

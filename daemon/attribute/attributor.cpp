@@ -106,6 +106,7 @@ std::optional<std::string> describe_target(const ls_wait& wait) {
 namespace {
 
 constexpr size_t kMaxContributors = 5;
+constexpr size_t kMaxFunctions = 10;
 
 bool passes_through(const std::vector<Frame>& frames, std::string_view module) {
   return std::any_of(frames.begin(), frames.end(),
@@ -135,7 +136,7 @@ std::string task_name(const ls_stack& stack) {
 std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int minor) const {
   Stall& stall = report.stall;
   std::vector<Slice> slices;
-  uint64_t weights = 0;
+  CauseTimes weights{};
   for (const StackSample& sample : stall.samples) {
     auto frames = codes_.resolve(stall.tgid, minor, sample.stack);
     if (!find_culprit(frames)) continue;
@@ -148,7 +149,7 @@ std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int 
     slice.ns = sample.slice_ns;
     slice.cause = sample.cause;
     if (sample.source == LS_STACK_OF_SAMPLE)
-      weights += sample.slice_ns;
+      weights[sample.cause] += sample.slice_ns;
     else if (stall.wait && stall.wait->start_ns == sample.slice_start_ns)
       slice.ns = stall.wait->duration_ns;  // of a wait that goes on only this is known
     slices.push_back(std::move(slice));
@@ -157,8 +158,9 @@ std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int 
   for (Slice& slice : slices) {
     uint32_t seen = slice.cause;
     if (slice.sample->source == LS_STACK_OF_SAMPLE) {
-      double share = weights > 0 ? static_cast<double>(slice.ns) / static_cast<double>(weights) : 0;
-      slice.ns = static_cast<uint64_t>(static_cast<double>(before[LS_CAUSE_CPU]) * share);
+      double whole = static_cast<double>(weights[seen]);
+      double share = whole > 0 ? static_cast<double>(slice.ns) / whole : 0;
+      slice.ns = static_cast<uint64_t>(static_cast<double>(before[seen]) * share);
       if (slice.sample->stack.flags & LS_STACK_IN_GC) slice.cause = LS_CAUSE_GC;
     }
     if (slice.cause != LS_CAUSE_GC) slice.cause = refine_cause(slice.frames, slice.cause);
@@ -230,6 +232,32 @@ void Attributor::name_code(const std::vector<Slice>& slices, StallReport& report
   if (report.task.empty() && root) report.task = root->function;
 }
 
+// What CPython's own probes told, or what stands for it where they were not there.
+void Attributor::name_probed(StallReport& report) {
+  const Stall& stall = report.stall;
+  const ls_probed& probed = stall.probed;
+  if (probed.gc_count > 0)
+    report.gc =
+        GcReport{.generation = probed.gc_generation, .ns = probed.gc_ns, .count = probed.gc_count};
+  else if (stall.causes[LS_CAUSE_GC] > 0)
+    report.gc = GcReport{.ns = stall.causes[LS_CAUSE_GC]};
+  auto name = fixed_string(probed.import_name, sizeof(probed.import_name));
+  if (!name.empty())
+    report.import = ImportReport{.name = clean_text(name, kMaxTarget), .ns = probed.import_ns};
+  bool waited = stall.wait && stall.wait->cause == report.cause;
+  report.call = describe_call(waited ? probed.longest_call : probed.call, report.cause);
+  for (const ls_function& function : stall.functions)
+    report.functions.push_back(
+        {.function = clean_text(fixed_string(function.name, sizeof(function.name)), kMaxTarget),
+         .file = clean_text(fixed_string(function.file, sizeof(function.file)), kMaxTarget),
+         .line = function.line,
+         .calls = function.calls});
+  std::stable_sort(
+      report.functions.begin(), report.functions.end(),
+      [](const FunctionCalls& a, const FunctionCalls& b) { return a.calls > b.calls; });
+  if (report.functions.size() > kMaxFunctions) report.functions.resize(kMaxFunctions);
+}
+
 StallReport Attributor::on_stall(const Stall& seen) const {
   StallReport report{.stall = seen, .process = workloads_.find(seen.tgid)};
   auto slices = find_slices(report, minor_version(report.process.python));
@@ -248,6 +276,7 @@ StallReport Attributor::on_stall(const Stall& seen) const {
                    .duration_ns = stall.wait->duration_ns};
   }
   name_code(slices, report);
+  name_probed(report);
   report.advice = find_advice(report).text;
   return report;
 }

@@ -78,6 +78,11 @@ std::vector<ElfSegment> ElfFile::segments() const {
 
 bool ElfFile::has_section(std::string_view name) const { return section(name) != nullptr; }
 
+uint64_t ElfFile::section_address(std::string_view name) const {
+  const Section* found = section(name);
+  return found ? found->header.sh_addr : 0;
+}
+
 std::optional<ElfFile::SymbolTable> ElfFile::symbol_table() const {
   const Section* symbols = section(".dynsym");
   const Section* strings = section(".dynstr");

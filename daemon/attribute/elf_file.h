@@ -42,6 +42,8 @@ class ElfFile {
   std::vector<ElfSegment> segments() const;
 
   bool has_section(std::string_view name) const;
+  // Where a section is to be in memory; 0 without one.
+  uint64_t section_address(std::string_view name) const;
 
   // `size` bytes that the file puts at a virtual address; nothing where it does not.
   std::optional<std::string> read_at(uint64_t address, size_t size) const;

@@ -98,16 +98,32 @@ std::optional<std::string> read_proc_file(const std::string& path, size_t max_by
 
 std::vector<uint32_t> list_pids(const std::string& proc_root) { return list_numbers(proc_root); }
 
-std::optional<uint64_t> read_start_ticks(const std::string& proc_root, uint32_t pid) {
+namespace {
+
+// A number of /proc/PID/stat; fields count from 1, as in proc(5), and the third is the first here.
+std::optional<uint64_t> read_stat_field(const std::string& proc_root, uint32_t pid, int wanted) {
   auto text = read_proc_file(path_of(proc_root, pid, "stat"), 4096);
   // The name in parentheses may hold anything, parentheses and spaces included.
   size_t name_end = text ? text->rfind(')') : std::string::npos;
   if (name_end == std::string::npos || name_end + 2 > text->size()) return std::nullopt;
   std::string_view rest = std::string_view(*text).substr(name_end + 2);
-  for (int field = 3; field < 22; field++) take_field(rest, ' ');
-  uint64_t ticks = 0;
-  if (!parse_number(take_field(rest, ' '), ticks)) return std::nullopt;
-  return ticks;
+  for (int field = 3; field < wanted; field++) take_field(rest, ' ');
+  uint64_t value = 0;
+  if (!parse_number(take_field(rest, ' '), value)) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+std::optional<uint64_t> read_start_ticks(const std::string& proc_root, uint32_t pid) {
+  return read_stat_field(proc_root, pid, 22);
+}
+
+std::optional<uint64_t> read_cpu_time_ns(const std::string& proc_root, uint32_t pid) {
+  auto user = read_stat_field(proc_root, pid, 14);
+  auto system = read_stat_field(proc_root, pid, 15);
+  if (!user || !system) return std::nullopt;
+  return (*user + *system) * (1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
 }
 
 std::vector<uint32_t> read_children(const std::string& proc_root, uint32_t pid) {

@@ -107,6 +107,10 @@ ProcessFacts ProcessReader::read(uint32_t tgid) {
   return facts;
 }
 
+std::optional<PythonFiles::Found> ProcessReader::find_python(uint32_t tgid) {
+  return files_.find(tgid, read_mappings(proc_root_, tgid));
+}
+
 Result<ls_python> ProcessReader::layout(uint32_t tgid) {
   auto mappings = read_mappings(proc_root_, tgid);
   auto python = files_.find(tgid, mappings);

@@ -1,6 +1,7 @@
 // What a process is: CPython or not, which version, which program, where it runs.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "bpf/wire.h"
@@ -21,6 +22,13 @@ class ProcessReader {
 
   // For the kernel's frame walk; an error says why this process's frames cannot be read.
   Result<ls_python> layout(uint32_t tgid);
+
+  // The interpreter of a process; nothing where it has none.
+  std::optional<PythonFiles::Found> find_python(uint32_t tgid);
+  // Its file; nothing where it has changed or gone since.
+  Fd reopen_python(uint32_t tgid, const PythonFiles::Found& found) const {
+    return files_.reopen(tgid, found);
+  }
 
   const std::string& proc_root() const { return proc_root_; }
 

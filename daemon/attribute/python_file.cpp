@@ -74,6 +74,13 @@ uint64_t load_base(const PythonFile& file, const Mapping& mapping) {
   return mapping.start - mapping.offset;
 }
 
+std::optional<PythonFiles::Identity> identity_of(const Fd& fd) {
+  struct stat status{};
+  if (!fd || fstat(fd.get(), &status) != 0) return std::nullopt;
+  return PythonFiles::Identity{status.st_dev, status.st_ino, status.st_size, status.st_ctim.tv_sec,
+                               status.st_ctim.tv_nsec};
+}
+
 }  // namespace
 
 std::optional<PythonFile> read_python_file(int fd) {
@@ -105,6 +112,13 @@ std::optional<PythonFile> read_python_file(int fd) {
   python->asyncio_debug = file->read_section(kAsyncioDebug, kMaxAsyncioDebugBytes);
   python->debug_offsets = file->read_at(python->runtime, kDebugOffsetsBytes).value_or("");
   python->segments = file->segments();
+  python->probes = parse_probe_notes(file->read_section(".note.stapsdt", kMaxNoteBytes),
+                                     file->section_address(".stapsdt.base"), python->segments);
+  struct stat status{};
+  if (fstat(fd, &status) == 0) {
+    python->owner = status.st_uid;
+    python->trusted = status.st_uid == 0 && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+  }
   return python;
 }
 
@@ -114,19 +128,25 @@ std::optional<PythonFiles::Found> PythonFiles::find(uint32_t pid,
   for (const Mapping& mapping : mappings) {
     if (!mapping.executable || !seen.insert({mapping.device, mapping.inode}).second) continue;
     Fd fd = open_mapping(proc_root_, pid, mapping);
-    struct stat status{};
-    if (!fd || fstat(fd.get(), &status) != 0) continue;
-    Identity identity{status.st_dev, status.st_ino, status.st_size, status.st_ctim.tv_sec,
-                      status.st_ctim.tv_nsec};
-    auto known = known_.find(identity);
+    auto identity = identity_of(fd);
+    if (!identity) continue;
+    auto known = known_.find(*identity);
     if (known == known_.end()) {
       if (known_.size() >= kMaxFiles) known_.clear();
-      known = known_.emplace(identity, read_python_file(fd.get())).first;
+      known = known_.emplace(*identity, read_python_file(fd.get())).first;
     }
     if (known->second)
-      return Found{.file = *known->second, .base = load_base(*known->second, mapping)};
+      return Found{.file = *known->second,
+                   .identity = *identity,
+                   .base = load_base(*known->second, mapping),
+                   .mapping = mapping};
   }
   return std::nullopt;
+}
+
+Fd PythonFiles::reopen(uint32_t pid, const Found& found) const {
+  Fd fd = open_mapping(proc_root_, pid, found.mapping);
+  return identity_of(fd) == found.identity ? std::move(fd) : Fd();
 }
 
 std::string PythonFiles::read_asyncio_debug(uint32_t pid, const Mapping& mapping) const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/attribute/elf_file.h"
+#include "daemon/attribute/probe_notes.h"
 #include "daemon/attribute/proc.h"
 
 namespace loopsight {
@@ -26,6 +27,9 @@ struct PythonFile {
   std::string debug_offsets;   // what the file holds at _PyRuntime (3.13 and newer)
   std::string asyncio_debug;   // its section .AsyncioDebug (3.15; in 3.14 that of _asyncio)
   std::vector<ElfSegment> segments;
+  ProbeNotes probes;     // its own probes; no sites where it was built without
+  uint32_t owner = 0;    // user id
+  bool trusted = false;  // root's, and writable by nobody else: its probes may be attached to
 };
 
 // Reads the version through `fd`; nothing for a file that is not a CPython 3.7 or newer.
@@ -40,9 +44,13 @@ class PythonFiles {
  public:
   explicit PythonFiles(std::string proc_root) : proc_root_(std::move(proc_root)) {}
 
+  // Device, inode, size and time of change, which a write or a change of rights moves on.
+  using Identity = std::tuple<uint64_t, uint64_t, int64_t, int64_t, int64_t>;
   struct Found {
     PythonFile file;
+    Identity identity;
     uint64_t base = 0;  // what to add to the file's addresses in this process
+    Mapping mapping;    // the one by which it was found
   };
   // The interpreter among the executable mappings of a process.
   std::optional<Found> find(uint32_t pid, const std::vector<Mapping>& mappings);
@@ -50,8 +58,10 @@ class PythonFiles {
   // The section .AsyncioDebug of a mapped file, "" without one.
   std::string read_asyncio_debug(uint32_t pid, const Mapping& mapping) const;
 
+  // The file that was found, again; nothing where it has changed or gone since.
+  Fd reopen(uint32_t pid, const Found& found) const;
+
  private:
-  using Identity = std::tuple<uint64_t, uint64_t, int64_t, int64_t, int64_t>;
   std::string proc_root_;
   std::map<Identity, std::optional<PythonFile>> known_;
 };

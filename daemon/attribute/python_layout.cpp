@@ -94,6 +94,7 @@ ls_python fixed_layout(int minor) {
   layout.code_thread_bytecode = kNone;
   layout.frame_thread_bytecode = kNone;
   layout.type_name = 24;
+  layout.tuple_items = 24;
   complete(layout);
   return layout;
 }
@@ -106,7 +107,7 @@ struct DebugPositions {
       frame_code, frame_instruction, frame_locals, frame_owner, frame_stack_pointer,
       frame_thread_bytecode, code_filename, code_name, code_lines, code_first_line, code_adaptive,
       code_thread_bytecode, object_type, type_name, bytes_size, bytes_data, text_state, text_length,
-      text_ascii, gc_collecting;
+      text_ascii, gc_collecting, tuple_items;
 };
 
 constexpr DebugPositions kPositions13 = {.interpreters_head = 40,
@@ -139,7 +140,8 @@ constexpr DebugPositions kPositions13 = {.interpreters_head = 40,
                                          .text_state = 544,
                                          .text_length = 552,
                                          .text_ascii = 560,
-                                         .gc_collecting = 576};
+                                         .gc_collecting = 576,
+                                         .tuple_items = 408};
 constexpr DebugPositions kPositions14 = {.interpreters_head = 40,
                                          .interpreter_next = 64,
                                          .interpreter_threads = 72,
@@ -170,7 +172,8 @@ constexpr DebugPositions kPositions14 = {.interpreters_head = 40,
                                          .text_state = 624,
                                          .text_length = 632,
                                          .text_ascii = 640,
-                                         .gc_collecting = 656};
+                                         .gc_collecting = 656,
+                                         .tuple_items = 456};
 constexpr DebugPositions kPositions15 = {.interpreters_head = 40,
                                          .interpreter_next = 64,
                                          .interpreter_threads = 72,
@@ -201,7 +204,8 @@ constexpr DebugPositions kPositions15 = {.interpreters_head = 40,
                                          .text_state = 720,
                                          .text_length = 728,
                                          .text_ascii = 736,
-                                         .gc_collecting = 760};
+                                         .gc_collecting = 760,
+                                         .tuple_items = 552};
 
 Result<ls_python> layout_from(int minor, bool free_threaded, const std::string& bytes,
                               const DebugPositions& at) {
@@ -252,6 +256,7 @@ Result<ls_python> layout_from(int minor, bool free_threaded, const std::string& 
   layout.frame_stack_pointer =
       at.frame_stack_pointer ? read(at.frame_stack_pointer, kLargest) : kNone;
   layout.type_name = read(at.type_name, kLargest);
+  layout.tuple_items = read(at.tuple_items, kLargest);
   if (free_threaded) layout.flags |= LS_PYTHON_FREE_THREADED;
   bool copies = free_threaded && at.code_thread_bytecode;
   layout.code_thread_bytecode = copies ? read(at.code_thread_bytecode, kLargest) : kNone;

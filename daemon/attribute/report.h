@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/attribute/audit_events.h"
 #include "daemon/attribute/workloads.h"
 #include "daemon/correlate/stall.h"
 
@@ -56,6 +57,25 @@ struct MovedTime {
   uint64_t ns = 0;
 };
 
+// Collections in the busy phase.
+struct GcReport {
+  std::optional<uint32_t> generation;  // of the longest; nothing where the time is inferred
+  uint64_t ns = 0;
+  uint32_t count = 0;  // 0: inferred, not known
+};
+
+struct ImportReport {
+  std::string name;  // of the outermost import that took longest
+  uint64_t ns = 0;
+};
+
+struct FunctionCalls {
+  std::string function;
+  std::string file;
+  uint32_t line = 0;
+  uint64_t calls = 0;
+};
+
 struct StallReport {
   Stall stall;
   WorkloadProcess process;
@@ -71,6 +91,10 @@ struct StallReport {
   std::optional<GilHolder> gil_holder;
   std::vector<Contributor> contributors;  // the largest first
   std::vector<MovedTime> moved;           // already in stall.causes
+  std::optional<GcReport> gc;
+  std::optional<ImportReport> import;
+  std::optional<CallReport> call;        // as the audit probe told it
+  std::vector<FunctionCalls> functions;  // called most, the most often called first
   std::string advice;
 };
 

@@ -54,6 +54,11 @@ void Totals::on_progress(const LoopProgress& progress, const WorkloadProcess& pr
   for (size_t i = 0; i < LS_CAUSES; i++) worker.busy[i] += progress.busy[i];
   for (size_t i = 0; i < LS_MAX_BUCKETS; i++) worker.buckets[i] += progress.buckets[i];
   worker.stalled_ns[progress.loop] = progress.stalled_ns;
+  for (size_t i = 0; i < LS_GC_GENERATIONS; i++) {
+    workload.gc[i].ns += progress.gc_ns[i];
+    for (size_t j = 0; j < LS_MAX_BUCKETS; j++)
+      workload.gc[i].buckets[j] += progress.gc_buckets[i][j];
+  }
   if (progress.lost_stalls > 0) {
     workload.stalls[LS_CAUSE_UNKNOWN] += progress.lost_stalls;
   }

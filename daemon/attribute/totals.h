@@ -30,7 +30,13 @@ struct WorkerTotals {
   std::map<LoopId, uint64_t> stalled_ns;  // of the loops that are alive
 };
 
+struct GcTotals {
+  uint64_t ns = 0;
+  std::array<uint64_t, LS_MAX_BUCKETS> buckets{};
+};
+
 struct WorkloadTotals {
+  std::array<GcTotals, LS_GC_GENERATIONS> gc;
   std::map<uint32_t, WorkerTotals> workers;
   std::array<uint64_t, LS_CAUSES> stalls{};
   std::map<std::pair<uint32_t, std::string>, uint64_t> stall_ns;  // by cause and culprit

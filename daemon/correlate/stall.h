@@ -42,10 +42,13 @@ struct Stall {
   uint64_t end_ns = 0;     // in progress: when it was looked at
   uint64_t iteration = 0;  // its number in the loop, from 1; 0 not known
   bool in_progress = false;
-  bool nested = false;               // another loop polled on the thread meanwhile
-  uint32_t killed_by = 0;            // the signal that ended the process during the stall, else 0
-  CauseTimes causes{};               // adds up to end_ns - start_ns
-  std::optional<ls_wait> wait;       // the longest
+  bool nested = false;          // another loop polled on the thread meanwhile
+  uint32_t killed_by = 0;       // the signal that ended the process during the stall, else 0
+  CauseTimes causes{};          // adds up to end_ns - start_ns
+  std::optional<ls_wait> wait;  // the longest
+  ls_probed probed{};           // what CPython's own probes told
+  uint64_t calls = 0;           // of functions, where they are counted
+  std::vector<ls_function> functions;
   std::vector<StackSample> samples;  // in the order of time; empty where frames are not readable
 
   uint64_t duration_ns() const { return end_ns - start_ns; }
@@ -62,6 +65,8 @@ struct LoopProgress {
   uint64_t idle_ns = 0;
   CauseTimes busy{};
   std::array<uint64_t, LS_MAX_BUCKETS> buckets{};
+  std::array<uint64_t, LS_GC_GENERATIONS> gc_ns{};
+  std::array<std::array<uint64_t, LS_MAX_BUCKETS>, LS_GC_GENERATIONS> gc_buckets{};
   uint64_t lost_stalls = 0;  // counted by the kernel, but their records did not arrive
   uint64_t stalled_ns = 0;   // the age of the running busy phase where it is over the threshold
   bool ended = false;

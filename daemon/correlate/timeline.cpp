@@ -140,6 +140,21 @@ Findings Timeline::on_stack(const StackSeen& event) {
   return {};
 }
 
+Findings Timeline::on_functions(const FunctionsSeen& event) {
+  Loop* loop = find({event.record.row, event.record.generation});
+  if (loop && loop->stage != Stage::kIgnored)
+    loop->functions = std::make_unique<ls_functions>(event.record);
+  return {};
+}
+
+void Timeline::take_functions(Loop& loop, Stall& stall) {
+  auto seen = std::exchange(loop.functions, nullptr);
+  if (!seen || seen->phase_start_ns != stall.start_ns) return;
+  stall.calls = seen->calls;
+  for (const ls_function& function : seen->functions)
+    if (function.calls > 0) stall.functions.push_back(function);
+}
+
 // Gives a stall the stacks that were seen in its busy phase.
 void Timeline::take_samples(Loop& loop, Stall& stall) {
   if (loop.samples_start_ns == stall.start_ns) stall.samples = loop.samples;
@@ -159,6 +174,8 @@ Findings Timeline::on_stall(const StallEnded& event) {
               .nested = record.nested != 0};
   std::copy_n(record.phase_ns, stall.causes.size(), stall.causes.begin());
   if (record.longest.duration_ns > 0) stall.wait = record.longest;
+  stall.probed = record.probed;
+  take_functions(*loop, stall);
   if (stall.start_ns < loop->last_end_ns) {
     inconsistent_records_++;  // overlaps the one before: the record is damaged
     return findings;
@@ -185,15 +202,34 @@ Stall Timeline::open_phase(const Loop& loop, uint64_t now_ns) const {
               .iteration = state.iterations + 1};
   std::copy_n(state.phase_ns, stall.causes.size(), stall.causes.begin());
   if (state.longest.duration_ns > 0) stall.wait = state.longest;
+  stall.probed = state.probed;
+  if (state.gc_start_ns != 0) {
+    uint64_t ns = difference(now_ns, state.gc_start_ns);
+    stall.probed.gc_count++;
+    stall.probed.gc_ns += ns;
+    if (ns >= stall.probed.gc_longest_ns) stall.probed.gc_generation = state.gc_running;
+  }
+  if (state.import_depth > 0) {
+    uint64_t ns = difference(now_ns, state.import_start_ns);
+    if (ns >= stall.probed.import_ns) {
+      stall.probed.import_ns = ns;
+      std::copy_n(state.importing, sizeof(state.importing), stall.probed.import_name);
+    }
+  }
   if (state.off_cpu && state.slice_end_ns == 0) {
     ls_wait wait = state.wait;
     wait.duration_ns = difference(now_ns, wait.start_ns);
+    if (state.import_depth > 0 && !is_host_cause(wait.cause)) wait.cause = LS_CAUSE_IMPORT;
     stall.causes[wait.cause] += wait.duration_ns;
-    if (!stall.wait || wait.duration_ns > stall.wait->duration_ns) stall.wait = wait;
+    if (!stall.wait || wait.duration_ns > stall.wait->duration_ns) {
+      stall.wait = wait;
+      bool before = state.probed.call.time_ns <= wait.start_ns;
+      stall.probed.longest_call = before ? state.probed.call : ls_call{};
+    }
   } else {
     if (state.off_cpu)  // came back, not settled yet: how much of it was the run queue is open
       stall.causes[state.wait.cause] += difference(state.slice_end_ns, state.wait.start_ns);
-    stall.causes[LS_CAUSE_CPU] += difference(now_ns, state.slice_start_ns);
+    stall.causes[state.running_cause] += difference(now_ns, state.slice_start_ns);
   }
   balance(stall);
   return stall;
@@ -214,6 +250,11 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
     progress.busy[i] = difference(now.busy_ns[i], before.busy_ns[i]);
   for (size_t i = 0; i < LS_MAX_BUCKETS; i++)
     progress.buckets[i] = difference(now.buckets[i], before.buckets[i]);
+  for (size_t i = 0; i < LS_GC_GENERATIONS; i++) {
+    progress.gc_ns[i] = difference(now.gc_ns[i], before.gc_ns[i]);
+    for (size_t j = 0; j < LS_MAX_BUCKETS; j++)
+      progress.gc_buckets[i][j] = difference(now.gc_buckets[i][j], before.gc_buckets[i][j]);
+  }
   progress.lost_stalls = difference(difference(now.stalls, now.stall_records),
                                     difference(before.stalls, before.stall_records));
   progress.ended = ended;

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "daemon/correlate/stall.h"
@@ -29,6 +30,7 @@ class Timeline {
   Findings on_verdict(const LoopVerdict& event);
   Findings on_stall(const StallEnded& event);
   Findings on_stack(const StackSeen& event);
+  Findings on_functions(const FunctionsSeen& event);
   Findings on_state(const LoopState& event);
   Findings on_end(const LoopEnded& event);
   Findings on_lost(const Lost& event);
@@ -54,7 +56,8 @@ class Timeline {
     uint64_t next_report_ns = 0;    // the age at which it is reported again
     uint64_t samples_start_ns = 0;  // the busy phase that `samples` are of
     std::vector<StackSample> samples;
-    std::vector<Stall> held;  // while undecided
+    std::unique_ptr<ls_functions> functions;  // of the busy phase that it names
+    std::vector<Stall> held;                  // while undecided
   };
 
   Loop& loop_of(LoopId id, uint32_t tgid, uint32_t tid);
@@ -62,6 +65,7 @@ class Timeline {
   void found(Loop& loop, const Stall& one, Findings& findings);
   LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
   void take_samples(Loop& loop, Stall& stall);
+  static void take_functions(Loop& loop, Stall& stall);
   Stall open_phase(const Loop& loop, uint64_t now_ns) const;
 
   uint64_t threshold_ns_;

@@ -82,7 +82,8 @@ Result<Event> decode_state(std::span<const std::byte> bytes) {
   auto record = copy<StateRecord>(bytes);
   if (!record) return tl::make_unexpected(record.error());
   if (!valid_row(record->row)) return failure(fmt::format("row {} out of range", record->row));
-  if (!valid_wait(record->loop.wait) || !valid_wait(record->loop.longest))
+  if (!valid_wait(record->loop.wait) || !valid_wait(record->loop.longest) ||
+      record->loop.running_cause >= LS_CAUSES)
     return failure("cause out of range");
   return Event(
       LoopState{.time_ns = record->header.time_ns, .row = record->row, .loop = record->loop});
@@ -174,6 +175,7 @@ Result<Event> decode(std::span<const std::byte> bytes) {
     case LS_KIND_LOOP_END: return wrap<LoopEnded, ls_loop_end>(bytes);
     case LS_KIND_STACK: return wrap<StackSeen, ls_stack_record>(bytes);
     case LS_KIND_CODE: return wrap<CodeSeen, ls_code>(bytes);
+    case LS_KIND_FUNCTIONS: return wrap<FunctionsSeen, ls_functions>(bytes);
     case LS_KIND_PROCESS_EXEC: return wrap<ProcessExec, ls_process>(bytes);
     case LS_KIND_PROCESS_FORK: return wrap<ProcessFork, ls_process>(bytes);
     case LS_KIND_PROCESS_EXIT: return wrap<ProcessExit, ls_process>(bytes);

@@ -22,6 +22,12 @@ constexpr std::array<const char*, LS_CAUSES> kCauseNames = {
     "cpu",  "gc",         "import",     "gil",       "lock",      "sleep",   "network", "disk",
     "pipe", "subprocess", "page_fault", "run_queue", "throttled", "stopped", "other",   "unknown"};
 
+// Time that is the host's doing, not that of any code of the program.
+inline bool is_host_cause(uint32_t cause) {
+  return cause == LS_CAUSE_RUN_QUEUE || cause == LS_CAUSE_THROTTLED || cause == LS_CAUSE_STOPPED ||
+         cause == LS_CAUSE_PAGE_FAULT;
+}
+
 struct PollerSeen {
   ls_poller record;
 };
@@ -36,6 +42,9 @@ struct StackSeen {
 };
 struct CodeSeen {
   ls_code record;
+};
+struct FunctionsSeen {
+  ls_functions record;
 };
 struct ProcessExec {
   ls_process record;
@@ -93,7 +102,7 @@ struct Lost {
 };
 
 using Event =
-    std::variant<PollerSeen, StallEnded, LoopEnded, StackSeen, CodeSeen, ProcessExec, ProcessFork,
-                 ProcessExit, LoopState, ProcessFacts, LoopVerdict, SourceSeen, Lost>;
+    std::variant<PollerSeen, StallEnded, LoopEnded, StackSeen, CodeSeen, FunctionsSeen, ProcessExec,
+                 ProcessFork, ProcessExit, LoopState, ProcessFacts, LoopVerdict, SourceSeen, Lost>;
 
 }  // namespace loopsight

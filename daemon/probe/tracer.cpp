@@ -21,12 +21,11 @@
 #include "daemon/base/fd.h"
 #include "daemon/base/text.h"
 #include "daemon/probe/features.h"
-#include "loopsight.skel.h"
+#include "daemon/probe/tracer_state.h"
 
 namespace loopsight {
 namespace {
 
-constexpr size_t kTableBytes = sizeof(ls_loop) * LS_MAX_LOOPS;
 constexpr ino_t kInitPidNamespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO in include/linux/proc_ns.h
 
 std::string& libbpf_complaint() {
@@ -68,6 +67,12 @@ bool is_required(std::string_view name) {
          call == "epoll_wait" || call == "epoll_pwait";
 }
 
+// Attached to what user space chooses, not to one place of the kernel.
+bool is_attached_later(std::string_view name) {
+  return name == "cpu_sample" || name == "gc_probe" || name == "import_probe" ||
+         name == "audit_probe" || name == "function_probe" || name == "mapped_file";
+}
+
 Result<void> check_ground() {
   if (geteuid() != 0)
     return failure(
@@ -87,34 +92,6 @@ Result<void> check_ground() {
 
 }  // namespace
 
-struct Tracer::State {
-  loopsight_bpf* skeleton = nullptr;
-  ring_buffer* ring = nullptr;
-  ls_loop* table = nullptr;
-  Fd statistics;
-  std::vector<ProbeStatus> probes;
-  std::vector<bpf_link*> links;
-  std::map<uint32_t, bpf_link*> samplers;  // by row
-  const std::function<void(std::span<const std::byte>)>* on_record = nullptr;
-
-  State() = default;
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() {
-    ring_buffer__free(ring);
-    if (table) munmap(table, kTableBytes);
-    for (const auto& [row, link] : samplers) bpf_link__destroy(link);
-    for (bpf_link* link : links) bpf_link__destroy(link);
-    loopsight_bpf__destroy(skeleton);
-  }
-
-  static int handle(void* context, void* data, size_t size) {
-    auto* state = static_cast<State*>(context);
-    (*state->on_record)({static_cast<const std::byte*>(data), size});
-    return 0;
-  }
-};
-
 Tracer::Tracer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Tracer::Tracer(Tracer&&) noexcept = default;
 Tracer& Tracer::operator=(Tracer&&) noexcept = default;
@@ -131,8 +108,14 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
   loopsight_bpf* skeleton = state->skeleton;
   skeleton->rodata->threshold_ns = options.threshold_ns;
   skeleton->rodata->listed_only = options.listed_only;
+  skeleton->rodata->count_functions = options.count_functions;
   skeleton->rodata->has_prev_state = sched_switch_has_prev_state();
   bpf_map__set_max_entries(skeleton->maps.records, options.ring_bytes);
+  if (!options.count_functions) bpf_map__set_max_entries(skeleton->maps.functions, 1);
+  bool multi = has_multi_links();
+  for (bpf_program* probe : {skeleton->progs.gc_probe, skeleton->progs.import_probe,
+                             skeleton->progs.audit_probe, skeleton->progs.function_probe})
+    if (multi) use_multi_links(probe);
 
   bool fentry = options.allow_fentry && can_attach_fentry("__x64_sys_epoll_wait") &&
                 can_attach_fentry("__x64_sys_epoll_pwait");
@@ -146,6 +129,8 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
       wanted = fentry && (pwait2 || call != "epoll_pwait2");
     else if (is_epoll_call(call) && name != call)
       wanted = !fentry;
+    else if (name == "function_probe")
+      wanted = options.count_functions;
     bpf_program__set_autoload(program, wanted);
   }
   if (int error = loopsight_bpf__load(skeleton); error != 0)
@@ -165,6 +150,7 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
       ring_buffer__new(bpf_map__fd(skeleton->maps.records), State::handle, state.get(), nullptr);
   if (!state->ring)
     return failure(fmt::format("cannot map the ring buffer: {}", std::strerror(errno)));
+  state->sites = std::make_unique<SiteLinks>(bpf_map__fd(skeleton->maps.probe_specs), multi);
   if (options.measure_cost) state->statistics = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
   return Tracer(std::move(state));
 }
@@ -174,7 +160,7 @@ Result<void> Tracer::attach() {
   bpf_object__for_each_program(program, state_->skeleton->obj) {
     if (!bpf_program__autoload(program)) continue;
     std::string name = bpf_program__name(program);
-    if (name == "cpu_sample") continue;  // attached to each loop thread by itself
+    if (is_attached_later(name)) continue;
     libbpf_complaint().clear();
     bpf_link* link = bpf_program__attach(program);
     if (link) {

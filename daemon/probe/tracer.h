@@ -2,16 +2,20 @@
 // hands over their records and their loop table. The only place that knows libbpf.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bpf/wire.h"
+#include "daemon/base/probe_site.h"
 #include "daemon/base/result.h"
 
 namespace loopsight {
@@ -21,6 +25,7 @@ struct TracerOptions {
   bool listed_only = false;  // watch only the processes given to set_process, and their children
   bool allow_fentry = true;
   uint32_t ring_bytes = 1 << 20;  // a power of two of at least a page
+  bool count_functions = false;   // load the program of CPython's function probe
   bool measure_cost = true;       // turn the kernel's per-program statistics on while we run
 };
 
@@ -75,6 +80,23 @@ class Tracer {
   std::vector<uint32_t> used_rows() const;
   // The frames at the beginning of the newest wait of a row's busy phase.
   std::optional<ls_stack> read_wait_stack(uint32_t row) const;
+
+  // CPython's own probes. Attaches the program of a group to the sites of the file open as `file`,
+  // whoever runs it; returns a handle. Errors: the kernel refuses a site; then none is attached.
+  Result<uint32_t> attach_sites(ls_probe_group group, int file, std::span<const ProbeSite> sites);
+  void detach_sites(std::span<const uint32_t> handles);
+  // The inode that is really behind the mapping of a process that begins at `start`; nothing where
+  // the kernel does not tell.
+  std::optional<ls_real_file> real_file(uint32_t tgid, uint64_t start);
+  // An audit event that means a call which may block, and which of its arguments to keep
+  // (LS_NO_ARGUMENT: none).
+  void set_audit_event(std::string_view name, uint32_t argument);
+  // How often the sites of each group were hit.
+  std::array<uint64_t, LS_GROUPS> site_hits() const;
+  // Audit events by process, since each was first seen.
+  std::map<uint32_t, uint64_t> audit_hits() const;
+  // What a hit costs the thread that makes it, in nanoseconds: measured once on a site of our own.
+  uint64_t site_cost_ns();
 
   std::vector<uint64_t> counters() const;  // LS_COUNTERS values since open()
   std::vector<ProbeStatus> probes() const;

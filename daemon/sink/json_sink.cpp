@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -73,10 +74,40 @@ Json leaf_json(const StallReport& report) {
   return json;
 }
 
-Json gc_json(const StallReport& report) {
-  uint64_t ns = report.stall.causes[LS_CAUSE_GC];
-  if (ns == 0) return nullptr;
-  return {{"generation", nullptr}, {"seconds", seconds(ns)}};
+Json gc_json(const std::optional<GcReport>& gc) {
+  if (!gc) return nullptr;
+  return {{"generation", gc->generation ? Json(*gc->generation) : Json()},
+          {"seconds", seconds(gc->ns)},
+          {"pauses", gc->count > 0 ? Json(gc->count) : Json()}};
+}
+
+Json import_json(const std::optional<ImportReport>& import) {
+  if (!import) return nullptr;
+  return {{"name", import->name}, {"seconds", seconds(import->ns)}};
+}
+
+Json call_json(const std::optional<CallReport>& call) {
+  if (!call) return nullptr;
+  return {{"event", call->event}, {"argument", call->argument ? Json(*call->argument) : Json()}};
+}
+
+Json functions_json(const StallReport& report) {
+  if (report.stall.calls == 0) return nullptr;
+  Json json = Json::array();
+  for (const FunctionCalls& one : report.functions)
+    json.push_back(
+        {{"function", one.function}, {"file", one.file}, {"line", one.line}, {"calls", one.calls}});
+  return {{"calls", report.stall.calls}, {"most_called", std::move(json)}};
+}
+
+// The causes whose time the frames told, since the interpreter has no probes that would.
+Json inferred_json(const std::vector<MovedTime>& moved) {
+  Json json = Json::array();
+  for (uint32_t cause : {LS_CAUSE_GC, LS_CAUSE_IMPORT})
+    if (std::any_of(moved.begin(), moved.end(),
+                    [&](const MovedTime& one) { return one.to == cause && one.ns > 0; }))
+      json.push_back(kCauseNames[cause]);
+  return json;
 }
 
 Json callbacks_json(const std::optional<ReadyCallbacks>& callbacks) {
@@ -125,13 +156,17 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"frames", frames_json(report.frames)},
           {"contributors", contributors_json(report.contributors)},
           {"gil_holder", holder_json(report.gil_holder)},
-          {"gc", gc_json(report)},
+          {"gc", gc_json(report.gc)},
           {"delayed", nullptr},
           {"advice", report.advice},
           // Beyond the contract's keys.
           {"frames_cut", report.frames_cut},
           {"task", text_or_null(report.task)},
-          {"callbacks", callbacks_json(report.callbacks)}};
+          {"callbacks", callbacks_json(report.callbacks)},
+          {"import", import_json(report.import)},
+          {"call", call_json(report.call)},
+          {"functions", functions_json(report)},
+          {"inferred", inferred_json(report.moved)}};
 }
 
 Json summary_json(const Summary& summary) {

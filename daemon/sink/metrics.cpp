@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -25,6 +26,9 @@ using Labels = std::vector<std::pair<std::string, std::string>>;
 // Upper bounds in seconds of the buckets that ls_bucket (bpf/clock.bpf.h) counts into.
 constexpr std::array<double, LS_MAX_BUCKETS - 1> kBounds = {
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+// And those of ls_gc_bucket (bpf/python.bpf.c).
+constexpr std::array<double, LS_MAX_BUCKETS - 1> kGcBounds = {
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5};
 constexpr uint32_t kOtherWorker = 0xFFFFFFFF;
 
 double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
@@ -52,12 +56,13 @@ class Families {
     add(name, help, MetricType::Gauge, std::move(metric));
   }
   void histogram(const char* name, const char* help, const Labels& labels,
-                 const std::array<uint64_t, LS_MAX_BUCKETS>& buckets, double sum) {
+                 const std::array<uint64_t, LS_MAX_BUCKETS>& buckets, double sum,
+                 const std::array<double, LS_MAX_BUCKETS - 1>& bounds = kBounds) {
     ClientMetric metric = labelled(labels);
     uint64_t cumulated = 0;
     for (size_t i = 0; i < buckets.size(); i++) {
       cumulated += buckets[i];
-      double bound = i < kBounds.size() ? kBounds[i] : std::numeric_limits<double>::infinity();
+      double bound = i < bounds.size() ? bounds[i] : std::numeric_limits<double>::infinity();
       metric.histogram.bucket.push_back({.cumulative_count = cumulated, .upper_bound = bound});
     }
     metric.histogram.sample_count = cumulated;
@@ -103,11 +108,39 @@ void add_worker(Families& families, const std::string& workload, uint32_t number
                  seconds(stalled));
 }
 
+// Of workloads whose interpreter has told of collections by its own probes.
+void add_gc(Families& families, const std::string& name, const WorkloadTotals& workload) {
+  if (std::all_of(workload.gc.begin(), workload.gc.end(),
+                  [](const GcTotals& one) { return one.ns == 0; }))
+    return;
+  for (size_t i = 0; i < workload.gc.size(); i++)
+    families.histogram("loopsight_gc_pause_seconds",
+                       "Length of garbage collections in event loops' threads.",
+                       {{"workload", name}, {"generation", std::to_string(i)}},
+                       workload.gc[i].buckets, seconds(workload.gc[i].ns), kGcBounds);
+}
+
+void add_probes(Families& families, const Snapshot& snapshot) {
+  for (const OptionalProbeMetric& probe : snapshot.optional_probes) {
+    Labels labels = {{"probe", probe.name}};
+    families.counter("loopsight_probe_hits_total", "Hits of CPython's own probes.", labels,
+                     static_cast<double>(probe.hits));
+    families.counter("loopsight_probe_seconds_total",
+                     "Measured cost of CPython's own probes, the traps included.", labels,
+                     seconds(probe.cost_ns));
+    for (const auto& [reason, count] : probe.shed)
+      families.counter("loopsight_probe_shed_total",
+                       "How often a probe was taken off because of its cost.",
+                       {{"probe", probe.name}, {"reason", reason}}, static_cast<double>(count));
+  }
+}
+
 void add_workload(Families& families, const std::string& name, const WorkloadTotals& workload) {
   for (const auto& [kind, count] : workload.loops)
     families.gauge("loopsight_loops", "Event loops that are watched.",
                    {{"workload", name}, {"loop", kind.first}, {"python", kind.second}}, count);
   for (const auto& [number, worker] : workload.workers) add_worker(families, name, number, worker);
+  add_gc(families, name, workload);
   for (size_t cause = 0; cause < LS_CAUSES; cause++)
     families.counter("loopsight_stalls_total", "Busy phases over the threshold, by their cause.",
                      {{"workload", name}, {"cause", kCauseNames[cause]}},
@@ -123,6 +156,7 @@ void add_self(Families& families, const Snapshot& snapshot) {
   for (const auto& [probe, attached] : snapshot.probes)
     families.gauge("loopsight_probe_attached", "1 where the probe is attached.", {{"probe", probe}},
                    attached ? 1 : 0);
+  add_probes(families, snapshot);
   for (const ProgramCostMetric& program : snapshot.programs) {
     families.counter("loopsight_bpf_runs_total", "Runs of our BPF programs.",
                      {{"program", program.program}}, static_cast<double>(program.runs));

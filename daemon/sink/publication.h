@@ -22,10 +22,18 @@ struct ProgramCostMetric {
   uint64_t run_time_ns = 0;
 };
 
+struct OptionalProbeMetric {
+  std::string name;
+  uint64_t hits = 0;
+  uint64_t cost_ns = 0;
+  std::vector<std::pair<std::string, uint64_t>> shed;  // by reason
+};
+
 struct Snapshot {
   Totals totals;
   std::vector<std::pair<std::string, bool>> probes;
   std::vector<ProgramCostMetric> programs;
+  std::vector<OptionalProbeMetric> optional_probes;
   std::vector<std::pair<std::string, uint64_t>> lost;       // by reason
   std::vector<std::pair<std::string, uint64_t>> discarded;  // by reason
   bool ready = false;

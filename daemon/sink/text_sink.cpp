@@ -76,6 +76,16 @@ std::string what(const StallReport& report) {
     if (holder)
       text += fmt::format("; {} in {} ({}:{})", did, holder->function, holder->file, holder->line);
   }
+  if (report.call)
+    text += fmt::format("; called {}{}{}", report.call->event, report.call->argument ? " " : "",
+                        report.call->argument.value_or(""));
+  if (report.import && stall.causes[LS_CAUSE_IMPORT] * 10 >= stall.duration_ns())
+    text +=
+        fmt::format("; imported {} in {}", report.import->name, format_duration(report.import->ns));
+  if (report.gc && report.gc->generation && report.gc->ns * 10 >= stall.duration_ns())
+    text += fmt::format("; collected {} {}, {} in all (generation {})", report.gc->count,
+                        report.gc->count == 1 ? "time" : "times", format_duration(report.gc->ns),
+                        *report.gc->generation);
   if (report.callbacks && report.callbacks->count > 1)
     text += fmt::format("; {} callbacks were ready, the longest took {:.0f} %",
                         report.callbacks->count, report.callbacks->largest_share * 100);
@@ -99,6 +109,18 @@ std::string chain(const StallReport& report) {
                         frame.function, base_name(frame.file), frame.line);
   }
   if (!report.task.empty()) text += fmt::format("{}task {}", text.empty() ? "" : "; ", report.task);
+  return text;
+}
+
+// "12,345 calls: parse (app.py:12) 10,000, ..."
+std::string calls(const StallReport& report) {
+  constexpr size_t kShown = 5;
+  std::string text = fmt::format("{} calls:", report.stall.calls);
+  for (size_t i = 0; i < std::min(kShown, report.functions.size()); i++) {
+    const FunctionCalls& one = report.functions[i];
+    text += fmt::format("{} {} ({}:{}) {}", i == 0 ? "" : ",", one.function, base_name(one.file),
+                        one.line, one.calls);
+  }
   return text;
 }
 
@@ -126,6 +148,7 @@ Result<void> TextSink::on_stall(const StallReport& report) {
     text += fmt::format("              {}\n              {}\n", where(report), what(report));
     if (auto callers = chain(report); !callers.empty())
       text += fmt::format("              {}\n", callers);
+    if (stall.calls > 0) text += fmt::format("              {}\n", calls(report));
     text += fmt::format("              {}\n",
                         paint(options_.color, fmt::emphasis::faint, report.advice));
   }

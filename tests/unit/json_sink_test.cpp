@@ -39,7 +39,8 @@ TEST(StallJson, HasEveryKeyOfTheContractInItsOrder) {
                       "unit",    "python", "loop",         "in_progress", "duration_seconds",
                       "cause",   "blame",  "causes",       "wait",        "culprit",
                       "leaf",    "frames", "contributors", "gil_holder",  "gc",
-                      "delayed", "advice", "frames_cut",   "task",        "callbacks"}));
+                      "delayed", "advice", "frames_cut",   "task",        "callbacks",
+                      "import",  "call",   "functions",    "inferred"}));
 }
 
 TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {
@@ -69,7 +70,8 @@ TEST(StallJson, ShowsWhatTheFramesTold) {
   report.frames_cut = true;
   report.task = "Task-7";
   report.callbacks = ReadyCallbacks{.count = 300, .largest_share = 0.25};
-  report.stall.causes[LS_CAUSE_GC] = 2'000'000;
+  report.gc = GcReport{.ns = 2'000'000};
+  report.moved = {{.from = LS_CAUSE_CPU, .to = LS_CAUSE_GC, .ns = 2'000'000}};
   auto json = stall_json(report, WallClock::fixed(0), "h");
   EXPECT_EQ(json["culprit"]["module"], "app");
   EXPECT_EQ(json["culprit"]["expression"], "time.sleep(1)");
@@ -80,6 +82,25 @@ TEST(StallJson, ShowsWhatTheFramesTold) {
   EXPECT_EQ(json["callbacks"]["ready"], 300);
   EXPECT_DOUBLE_EQ(json["gc"]["seconds"].get<double>(), 0.002);
   EXPECT_TRUE(json["gc"]["generation"].is_null());
+  EXPECT_EQ(json["inferred"], nlohmann::json::array({"gc"}));
+}
+
+TEST(StallJson, ShowsWhatPythonsOwnProbesTold) {
+  StallReport report = sample();
+  report.gc = GcReport{.generation = 2, .ns = 3'000'000, .count = 4};
+  report.import = ImportReport{.name = "xml.dom", .ns = 5'000'000};
+  report.call = CallReport{.event = "socket.getaddrinfo", .argument = "db.internal"};
+  report.stall.calls = 12;
+  report.functions = {{.function = "parse", .file = "/srv/app.py", .line = 3, .calls = 10}};
+  auto json = stall_json(report, WallClock::fixed(0), "h");
+  EXPECT_EQ(json["gc"]["generation"], 2);
+  EXPECT_EQ(json["gc"]["pauses"], 4);
+  EXPECT_EQ(json["import"]["name"], "xml.dom");
+  EXPECT_EQ(json["call"]["event"], "socket.getaddrinfo");
+  EXPECT_EQ(json["call"]["argument"], "db.internal");
+  EXPECT_EQ(json["functions"]["calls"], 12);
+  EXPECT_EQ(json["functions"]["most_called"][0]["calls"], 10);
+  EXPECT_EQ(json["inferred"], nlohmann::json::array());
 }
 
 TEST(StallJson, BlamesTheHost) {

@@ -1,0 +1,156 @@
+#include "daemon/attribute/audit_events.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "daemon/attribute/code_objects.h"
+#include "daemon/base/text.h"
+
+namespace loopsight {
+namespace {
+
+template <typename... Causes>
+constexpr uint32_t bits(Causes... causes) {
+  return (0U | ... | (1U << causes));
+}
+
+constexpr uint32_t kSleep = bits(LS_CAUSE_SLEEP);
+constexpr uint32_t kFile =
+    bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_OTHER, LS_CAUSE_LOCK, LS_CAUSE_CPU);
+constexpr uint32_t kNetwork = bits(LS_CAUSE_NETWORK, LS_CAUSE_LOCK, LS_CAUSE_DISK, LS_CAUSE_SLEEP);
+constexpr uint32_t kSocket = bits(LS_CAUSE_NETWORK);
+constexpr uint32_t kChild = bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_PIPE, LS_CAUSE_SLEEP, LS_CAUSE_CPU);
+constexpr uint32_t kDatabase =
+    bits(LS_CAUSE_DISK, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_CPU, LS_CAUSE_OTHER);
+constexpr uint32_t kLock = bits(LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_OTHER);
+constexpr uint32_t kNone = LS_NO_ARGUMENT;
+
+// From the audit events table of CPython's documentation, 3.8 to 3.15.
+constexpr AuditEvent kEvents[] = {
+    {"time.sleep", 0, kSleep},
+    {"open", 0, kFile},
+    {"os.chmod", 0, kFile},
+    {"os.chown", 0, kFile},
+    {"os.link", 0, kFile},
+    {"os.listdir", 0, kFile},
+    {"os.lockf", 0, kLock},
+    {"os.mkdir", 0, kFile},
+    {"os.remove", 0, kFile},
+    {"os.rename", 0, kFile},
+    {"os.rmdir", 0, kFile},
+    {"os.scandir", 0, kFile},
+    {"os.symlink", 0, kFile},
+    {"os.truncate", 0, kFile},
+    {"os.utime", 0, kFile},
+    {"os.walk", 0, kFile},
+    {"os.fwalk", 0, kFile},
+    {"os.exec", 0, kChild},
+    {"os.fork", kNone, kChild},
+    {"os.forkpty", kNone, kChild},
+    {"os.posix_spawn", 0, kChild},
+    {"os.spawn", 1, kChild},
+    {"os.system", 0, kChild, ArgumentStyle::kCommand},
+    {"pty.spawn", kNone, kChild},
+    {"subprocess.Popen", 0, kChild},
+    {"glob.glob", 0, kFile},
+    {"glob.glob/2", 0, kFile},
+    {"pathlib.Path.glob", 0, kFile},
+    {"pathlib.Path.rglob", 0, kFile},
+    {"shutil.chown", 0, kFile},
+    {"shutil.copyfile", 0, kFile},
+    {"shutil.copymode", 0, kFile},
+    {"shutil.copystat", 0, kFile},
+    {"shutil.copytree", 0, kFile},
+    {"shutil.make_archive", 0, kFile},
+    {"shutil.move", 0, kFile},
+    {"shutil.rmtree", 0, kFile},
+    {"shutil.unpack_archive", 0, kFile},
+    {"tempfile.mkdtemp", 0, kFile},
+    {"tempfile.mkstemp", 0, kFile},
+    {"fcntl.fcntl", 0, kLock},
+    {"fcntl.flock", 0, kLock},
+    {"fcntl.ioctl", 0, kFile},
+    {"fcntl.lockf", 0, kLock},
+    {"mmap.__new__", 0, kFile},
+    {"ctypes.dlopen", 0, kFile},
+    {"socket.connect", 1, kSocket},
+    {"socket.getaddrinfo", 0, kNetwork},
+    {"socket.gethostbyaddr", 0, kNetwork},
+    {"socket.gethostbyname", 0, kNetwork},
+    {"socket.getnameinfo", 0, kNetwork},
+    {"socket.getservbyname", 0, kNetwork},
+    {"socket.sendmsg", 1, kSocket},
+    {"socket.sendto", 1, kSocket},
+    {"sqlite3.connect", 0, kDatabase},
+    {"http.client.connect", 1, kNetwork},
+    {"http.client.send", kNone, kSocket},
+    {"urllib.Request", 0, kNetwork, ArgumentStyle::kUrl},
+    {"ftplib.connect", 1, kNetwork},
+    {"ftplib.sendcmd", kNone, kSocket},
+    {"imaplib.open", 1, kNetwork},
+    {"imaplib.send", kNone, kSocket},
+    {"nntplib.connect", 1, kNetwork},
+    {"poplib.connect", 1, kNetwork},
+    {"poplib.putline", kNone, kSocket},
+    {"smtplib.connect", 1, kNetwork},
+    {"smtplib.send", kNone, kSocket},
+    {"telnetlib.Telnet.open", 1, kNetwork},
+    {"syslog.syslog", kNone, bits(LS_CAUSE_NETWORK, LS_CAUSE_PIPE)},
+    {"webbrowser.open", 0, kChild, ArgumentStyle::kUrl},
+};
+
+constexpr size_t kMaxArgument = 200;
+
+std::string program_only(const std::string& command) {
+  std::string word = command.substr(0, command.find_first_of(" \t;|&<>\n"));
+  return word.substr(word.rfind('/') + 1);
+}
+
+std::string bare_url(const std::string& url) {
+  std::string text = url.substr(0, url.find_first_of("?#"));
+  size_t host = text.find("://");
+  if (host == std::string::npos) return text;
+  host += 3;
+  size_t end = std::min(text.find('/', host), text.size());
+  size_t user = text.rfind('@', end);
+  if (user != std::string::npos && user >= host) text.erase(host, user + 1 - host);
+  return text;
+}
+
+std::optional<std::string> describe_argument(const ls_call& call, ArgumentStyle style) {
+  std::string text;
+  size_t shown = std::min<size_t>(call.length, LS_CALL_TEXT_SIZE);
+  switch (call.kind) {
+    case LS_ARGUMENT_TEXT: text = decode_text(call.state, call.length, std::span(call.text)); break;
+    case LS_ARGUMENT_BYTES: {
+      std::string_view bytes(reinterpret_cast<const char*>(call.text), shown);  // NOLINT
+      text = clean_text(bytes, kMaxArgument);
+      if (call.length > LS_CALL_TEXT_SIZE) text += "\xE2\x80\xA6";
+      break;
+    }
+    case LS_ARGUMENT_NUMBER: return std::to_string(call.number);
+    default: return std::nullopt;
+  }
+  if (style == ArgumentStyle::kCommand) text = program_only(text);
+  if (style == ArgumentStyle::kUrl) text = bare_url(text);
+  if (text.empty()) return std::nullopt;
+  if (call.number == 0) return text;
+  return text.find(':') == std::string::npos ? fmt::format("{}:{}", text, call.number)
+                                             : fmt::format("[{}]:{}", text, call.number);
+}
+
+}  // namespace
+
+std::span<const AuditEvent> audit_events() { return kEvents; }
+
+std::optional<CallReport> describe_call(const ls_call& call, uint32_t cause) {
+  if (call.time_ns == 0) return std::nullopt;
+  std::string_view name = fixed_string(call.event, sizeof(call.event));
+  const auto* known = std::find_if(std::begin(kEvents), std::end(kEvents),
+                                   [&](const AuditEvent& one) { return one.name == name; });
+  if (known == std::end(kEvents) || (known->causes >> cause & 1) == 0) return std::nullopt;
+  return CallReport{.event = std::string(name), .argument = describe_argument(call, known->style)};
+}
+
+}  // namespace loopsight

@@ -1,0 +1,55 @@
+// What a Tracer holds; shared by the files that implement it.
+#pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "daemon/base/fd.h"
+#include "daemon/probe/site_links.h"
+#include "daemon/probe/tracer.h"
+#include "loopsight.skel.h"
+
+namespace loopsight {
+
+constexpr size_t kTableBytes = sizeof(ls_loop) * LS_MAX_LOOPS;
+
+struct Tracer::State {
+  loopsight_bpf* skeleton = nullptr;
+  ring_buffer* ring = nullptr;
+  ls_loop* table = nullptr;
+  Fd statistics;
+  std::unique_ptr<SiteLinks> sites;
+  uint64_t site_cost_ns = 0;  // 0: not measured yet
+  std::vector<ProbeStatus> probes;
+  std::vector<bpf_link*> links;
+  std::map<uint32_t, bpf_link*> samplers;  // by row
+  const std::function<void(std::span<const std::byte>)>* on_record = nullptr;
+
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    sites.reset();
+    ring_buffer__free(ring);
+    if (table) munmap(table, kTableBytes);
+    for (const auto& [row, link] : samplers) bpf_link__destroy(link);
+    for (bpf_link* link : links) bpf_link__destroy(link);
+    loopsight_bpf__destroy(skeleton);
+  }
+
+  static int handle(void* context, void* data, size_t size) {
+    auto* state = static_cast<State*>(context);
+    (*state->on_record)({static_cast<const std::byte*>(data), size});
+    return 0;
+  }
+};
+
+}  // namespace loopsight
