@@ -23,7 +23,14 @@ class Outcome:
 
     @property
     def cause_is_right(self):
-        return self.cause in self.causes
+        """Where the host was too busy to run the program, and the report says so, what the program
+        did is the largest of the rest."""
+        if not self.stall or self.cause in self.causes:
+            return self.cause in self.causes
+        if self.cause not in ("run_queue", "throttled"):
+            return False
+        rest = {k: v for k, v in self.stall["causes"].items() if k not in ("run_queue", "throttled")}
+        return max(rest, key=rest.get, default=None) in self.causes
 
     @property
     def culprit_is_right(self):
