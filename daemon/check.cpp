@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "daemon/pipeline.h"
 #include "daemon/probe/features.h"
 #include "daemon/probe/tracer.h"
+#include "daemon/python_probes.h"
 #include "daemon/sink/json_sink.h"
 
 namespace loopsight {
@@ -25,7 +27,9 @@ using Json = nlohmann::ordered_json;
 struct PythonProcess {
   ProcessFacts facts;
   std::string workload;
-  std::string no_frames;  // why its frames cannot be read, "" where they can
+  std::string no_frames;            // why its frames cannot be read, "" where they can
+  std::vector<std::string> probes;  // those of its own that can be attached to
+  std::string no_probes;            // why there are none, "" where there are
 };
 
 struct Host {
@@ -35,6 +39,26 @@ struct Host {
   std::vector<PythonProcess> processes;
 };
 
+// The groups of CPython's own probes that a file has and that may be attached to.
+std::vector<std::string> usable_probes(const PythonFile& file) {
+  std::vector<std::string> names;
+  for (uint32_t group = 0; file.trusted && group < LS_GROUPS; group++) {
+    if (group == LS_GROUP_FUNCTIONS && !why_no_functions(file).empty()) continue;
+    bool has =
+        std::any_of(file.probes.sites.begin(), file.probes.sites.end(),
+                    [&](const ProbeSite& site) { return group_of(site.spec.kind) == group; });
+    if (has) names.emplace_back(kProbeGroupNames[group]);
+  }
+  return names;
+}
+
+std::string why_no_probes(const PythonFile& file) {
+  if (file.probes.sites.empty()) return "built without them";
+  if (!file.trusted)
+    return fmt::format("its file belongs to user {} or others may write to it", file.owner);
+  return "";
+}
+
 std::vector<PythonProcess> find_processes() {
   std::vector<PythonProcess> found;
   ProcessReader reader;
@@ -42,9 +66,12 @@ std::vector<PythonProcess> find_processes() {
     ProcessFacts facts = reader.read(pid);
     if (facts.python.empty()) continue;
     auto layout = reader.layout(pid);
+    auto python = reader.find_python(pid);
     found.push_back({.facts = facts,
                      .workload = workload_name(facts),
-                     .no_frames = layout ? "" : layout.error().message});
+                     .no_frames = layout ? "" : layout.error().message,
+                     .probes = python ? usable_probes(python->file) : std::vector<std::string>(),
+                     .no_probes = python ? why_no_probes(python->file) : "gone"});
   }
   return found;
 }
@@ -86,6 +113,12 @@ void print_text(const Host& host) {
                                                    : ", without frames: " + process.no_frames;
     fmt::print("  {:<4}pid {:<8} python {:<10} {}{}\n", facts.is_python ? "yes" : "no", facts.tgid,
                clean_text(facts.python, 32), process.workload, note);
+    if (!facts.is_python) continue;
+    if (process.no_probes.empty())
+      fmt::print("      own probes: {}\n", fmt::join(process.probes, ", "));
+    else
+      fmt::print("      no own probes ({}): gc and import are inferred, calls are not named\n",
+                 process.no_probes);
   }
   fmt::print("{}\n", works(host) ? "loopsight can trace on this host."
                                  : "loopsight cannot trace on this host.");
@@ -113,6 +146,9 @@ Json to_json(const Host& host) {
          {"supported", process.facts.is_python},
          {"frames", process.facts.is_python && process.no_frames.empty()},
          {"why_no_frames", process.no_frames.empty() ? Json() : Json(process.no_frames)},
+         {"probes", process.probes},
+         {"why_no_probes", process.no_probes.empty() ? Json() : Json(process.no_probes)},
+         {"inferred_causes", process.no_probes.empty() ? Json::array() : Json({"gc", "import"})},
          {"why_not", process.facts.is_python ? Json() : Json(process.facts.why_not)}});
   return {{"type", "check"},
           {"works", works(host)},

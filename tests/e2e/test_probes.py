@@ -1,6 +1,7 @@
 """CPython's own probes: what they tell agrees with what the program measured, each event counts
 once whoever maps the interpreter, and everything works without them."""
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -322,3 +323,21 @@ def test_nothing_stays_attached_to_fifty_interpreters(tmp_path):
             assert tracer.wait(60) == 0
             print("stopped in %.2f s" % (time.monotonic() - start))
         assert wait_until(lambda: not our_programs() - before, 20)
+
+
+def test_check_says_which_probes_an_interpreter_has(tmp_path):
+    bare = copy_of_python(tmp_path / "python3.11")
+    subprocess.run(["objcopy", "-R", ".note.stapsdt", bare], check=True)
+    sleep = "import time; time.sleep(60)"
+    env = {**os.environ, "PYTHONHOME": "/usr"}
+    with running([PYTHON, "-c", sleep]) as full, running([bare, "-c", sleep], env=env) as none:
+        for pid in (full.pid, none.pid):
+            assert wait_until(lambda: "libc" in pathlib.Path(f"/proc/{pid}/maps").read_text())
+        command = [LOOPSIGHT, "check", "--format", "json"]
+        got = json.loads(subprocess.run(command, stdout=subprocess.PIPE, timeout=60).stdout)
+        by_pid = {one["pid"]: one for one in got["processes"]}
+        assert by_pid[full.pid]["probes"] == ["gc", "imports", "audit"]
+        assert by_pid[full.pid]["inferred_causes"] == []
+        assert by_pid[none.pid]["probes"] == []
+        assert by_pid[none.pid]["why_no_probes"] == "built without them"
+        assert by_pid[none.pid]["inferred_causes"] == ["gc", "import"]
