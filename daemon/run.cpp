@@ -3,14 +3,19 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "daemon/base/text.h"
 #include "daemon/commands.h"
 #include "daemon/live.h"
 #include "daemon/live_source.h"
-#include "daemon/sink/http_server.h"
 #include "daemon/sink/metrics.h"
 #include "daemon/sink/publication.h"
 #include "daemon/version.h"
+#include "daemon/web/api.h"
+#include "daemon/web/endpoints.h"
+#include "daemon/web/http_server.h"
+#include "daemon/web/page.h"
 
 namespace loopsight {
 namespace {
@@ -25,7 +30,11 @@ Result<int> run(const RunConfig& config) {
   Publication publication(WallClock::live(), host_name(), kRecentStalls);
   Metrics metrics(publication, kVersion);
   // The port first: where it is taken nothing needs to be undone.
-  auto server = HttpServer::listen(config.listen_address, publication, metrics);
+  Routes routes;
+  add_endpoints(routes, publication, metrics);
+  add_api(routes, publication);
+  add_page(routes);
+  auto server = HttpServer::start({.address = config.listen_address}, std::move(routes));
   if (!server) return tl::make_unexpected(server.error());
   auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
                               .listed_only = false,

@@ -1,4 +1,4 @@
-#include "daemon/sink/http_server.h"
+#include "daemon/web/http_server.h"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -8,6 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/base/fd.h"
+#include "daemon/web/api.h"
+#include "daemon/web/endpoints.h"
+#include "daemon/web/page.h"
 
 namespace loopsight {
 namespace {
@@ -15,9 +18,21 @@ namespace {
 class HttpServerTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto server = HttpServer::listen("127.0.0.1:0", publication_, metrics_);
+    auto server = HttpServer::start({.address = "127.0.0.1:0"}, routes());
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
+  }
+
+  Routes routes() {
+    Routes routes;
+    add_endpoints(routes, publication_, metrics_);
+    add_api(routes, publication_);
+    add_page(routes);
+    return routes;
+  }
+
+  HttpResponse respond(std::vector<std::pair<std::string, std::string>> query) {
+    return routes().respond({.path = "/api/v1/stalls", .query = std::move(query)});
   }
 
   Fd connect() const {
@@ -84,15 +99,14 @@ TEST_F(HttpServerTest, ShowsTheNewestStallsFirstFilteredAndBounded) {
   for (uint64_t i = 1; i <= 5; i++)
     ASSERT_TRUE(publication_.on_stall(
         stall(i * 100, i % 2 == 0 ? LS_CAUSE_DISK : LS_CAUSE_CPU, "w" + std::to_string(i))));
-  auto list = [&](const std::string& query) {
-    return nlohmann::json::parse(server_->respond({.path = "/api/v1/stalls", .limit = query}).body);
+  auto list = [&](const char* name, const char* value) {
+    return nlohmann::json::parse(respond({{name, value}}).body);
   };
-  EXPECT_EQ(list("").size(), 3U);  // the ring holds three
-  EXPECT_EQ(list("1").at(0)["workload"], "w5");
-  auto disk =
-      nlohmann::json::parse(server_->respond({.path = "/api/v1/stalls", .cause = "disk"}).body);
-  EXPECT_EQ(disk.size(), 1U);
-  EXPECT_EQ(server_->respond({.path = "/api/v1/stalls", .limit = "x"}).status, 400U);
+  EXPECT_EQ(nlohmann::json::parse(respond({}).body).size(), 3U);  // the ring holds three
+  EXPECT_EQ(list("limit", "1").at(0)["workload"], "w5");
+  EXPECT_EQ(list("cause", "disk").size(), 1U);
+  EXPECT_EQ(respond({{"limit", "x"}}).status, 400U);
+  EXPECT_EQ(respond({{"limits", "1"}}).status, 400U);
 }
 
 TEST_F(HttpServerTest, ReplacesARunningStallByItsNewerReport) {
@@ -119,11 +133,11 @@ TEST_F(HttpServerTest, IsNotHeldUpByIdleConnections) {
 
 TEST_F(HttpServerTest, SaysWhyItCannotListen) {
   std::string taken = "127.0.0.1:" + std::to_string(server_->port());
-  auto second = HttpServer::listen(taken, publication_, metrics_);
+  auto second = HttpServer::start({.address = taken}, {});
   ASSERT_FALSE(second);
   EXPECT_NE(second.error().message.find("in use"), std::string::npos);
   for (const char* address : {"", "9788", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:x"})
-    EXPECT_FALSE(HttpServer::listen(address, publication_, metrics_)) << address;
+    EXPECT_FALSE(HttpServer::start({.address = address}, {})) << address;
 }
 
 }  // namespace
