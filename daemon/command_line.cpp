@@ -108,6 +108,9 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
       ->type_name("HOST:PORT");
   run->add_flag("--audit", run_config.probes.audit,
                 "name blocking calls as Python's audit events do, where its build has probes");
+  run->add_option("--web.config.file", run_config.web_config_file,
+                  "TLS and users, as the exporters of Prometheus have them")
+      ->type_name("FILE");
   run->add_flag("!--no-bpf-stats", run_config.measure_cost,
                 "do not turn the kernel's statistics of BPF programs on");
 

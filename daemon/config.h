@@ -41,6 +41,7 @@ struct RunConfig {
   ProbesConfig probes;
   uint64_t threshold_ns = 50'000'000;
   std::string listen_address = "127.0.0.1:9788";
+  std::string web_config_file;  // "" for none
   bool measure_cost = true;
 };
 

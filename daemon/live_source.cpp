@@ -401,6 +401,8 @@ void LiveSource::reconcile(uint64_t now_ns) {
 Snapshot LiveSource::snapshot() const {
   Snapshot snapshot;
   snapshot.totals = pipeline_.totals();
+  snapshot.loops = pipeline_.loops().lines();
+  snapshot.threshold_ns = pipeline_.timeline().threshold_ns();
   for (const ProbeStatus& probe : tracer_.probes())
     snapshot.probes.emplace_back(probe.name, probe.attached);
   for (const ProgramCost& cost : tracer_.costs())

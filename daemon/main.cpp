@@ -19,7 +19,7 @@ using namespace loopsight;
 
 // Logs go to standard error; under journald with the priority that it reads off a line.
 void set_up_log() {
-  auto logger = spdlog::stderr_logger_st("loopsight");
+  auto logger = spdlog::stderr_logger_mt("loopsight");
   logger->set_pattern(std::getenv("JOURNAL_STREAM") ? "<6>%v" : "loopsight: %l: %v");
   const char* level = std::getenv("LOOPSIGHT_LOG");
   logger->set_level(level ? spdlog::level::from_str(level) : spdlog::level::info);

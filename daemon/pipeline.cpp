@@ -84,6 +84,7 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
       moves.insert(moves.end(), report.moved.begin(), report.moved.end());
     }
     totals_.on_stall(report);
+    loops_.on_stall(report);
     summarizer_.on_stall(report);
     for (Sink* sink : sinks_)
       if (auto written = sink->on_stall(report); !written) result = written;
@@ -92,6 +93,7 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
     apply_moves(progress);
     const WorkloadProcess& process = workloads_.find(progress.tgid);
     totals_.on_progress(progress, process, now_ns);
+    loops_.on_progress(progress, process, now_ns);
     summarizer_.on_progress(progress, process);
   }
   return result;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "daemon/attribute/attributor.h"
+#include "daemon/attribute/loop_table.h"
 #include "daemon/attribute/summary.h"
 #include "daemon/attribute/totals.h"
 #include "daemon/base/result.h"
@@ -37,6 +38,7 @@ class Pipeline {
   bool knows_code(uint32_t tgid, const ls_frame& frame) const { return codes_.knows(tgid, frame); }
 
   const Totals& totals() const { return totals_; }
+  const LoopTable& loops() const { return loops_; }
   const Timeline& timeline() const { return timeline_; }
   uint64_t undecodable() const { return undecodable_; }
 
@@ -50,6 +52,7 @@ class Pipeline {
   Sources sources_;
   Attributor attributor_{workloads_, codes_, sources_};
   Totals totals_;
+  LoopTable loops_;
   Summarizer summarizer_;
   std::map<LoopId, std::vector<MovedTime>> moved_;  // not yet in the sums
   std::vector<Sink*> sinks_;

@@ -18,23 +18,19 @@
 #include "daemon/web/page.h"
 
 namespace loopsight {
-namespace {
-
-constexpr size_t kRecentStalls = 1000;
-
-}  // namespace
 
 Result<int> run(const RunConfig& config) {
   auto signals = open_signals();
   if (!signals) return tl::make_unexpected(signals.error());
-  Publication publication(WallClock::live(), host_name(), kRecentStalls);
+  Publication publication(WallClock::live(), host_name());
   Metrics metrics(publication, kVersion);
   // The port first: where it is taken nothing needs to be undone.
   Routes routes;
   add_endpoints(routes, publication, metrics);
-  add_api(routes, publication);
+  add_api(routes, publication, kVersion);
   add_page(routes);
-  auto server = HttpServer::start({.address = config.listen_address}, std::move(routes));
+  auto server = HttpServer::start(
+      {.address = config.listen_address, .config_file = config.web_config_file}, std::move(routes));
   if (!server) return tl::make_unexpected(server.error());
   auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
                               .listed_only = false,
@@ -47,7 +43,8 @@ Result<int> run(const RunConfig& config) {
     if (!probe.attached) spdlog::warn("probe {} is not attached: {}", probe.name, probe.why_not);
   if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
   publication.publish(source.snapshot());
-  spdlog::info("watching, serving http on {} (port {})", config.listen_address, (*server)->port());
+  spdlog::info("watching, serving {} on {} (port {})", (*server)->tls() ? "https" : "http",
+               config.listen_address, (*server)->port());
   auto status =
       run_live(source, *signals, tracer->poll_fd(),
                {.duration_ns = std::nullopt, .child = nullptr, .pids = {}, .every_second = [&] {

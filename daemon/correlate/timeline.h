@@ -35,6 +35,7 @@ class Timeline {
   Findings on_end(const LoopEnded& event);
   Findings on_lost(const Lost& event);
 
+  uint64_t threshold_ns() const { return threshold_ns_; }
   uint64_t lost_records() const { return lost_records_; }
   uint64_t late_records() const { return late_records_; }  // of an owner that is gone
   uint64_t inconsistent_records() const { return inconsistent_records_; }

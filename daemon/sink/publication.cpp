@@ -16,30 +16,45 @@ std::shared_ptr<const Snapshot> Publication::snapshot() const {
 }
 
 Result<void> Publication::on_stall(const StallReport& report) {
-  auto json = stall_json(report, clock_, host_);
+  const Stall& stall = report.stall;
+  Kept kept{
+      .workload = report.process.workload,
+      .cause = report.cause,
+      .tid = stall.tid,
+      .start_ns = stall.start_ns,
+      .in_progress = stall.in_progress,
+      .json = std::make_shared<const std::string>(to_line(stall_json(report, clock_, host_)))};
   std::lock_guard lock(mutex_);
   // A stall that was shown in progress is replaced by its newer report.
   for (auto entry = stalls_.begin(); entry != stalls_.end(); ++entry) {
-    if (!(*entry)["in_progress"].get<bool>() || (*entry)["tid"] != json["tid"] ||
-        (*entry)["monotonic_ns"] != json["monotonic_ns"])
-      continue;
+    if (!entry->in_progress || entry->tid != kept.tid || entry->start_ns != kept.start_ns) continue;
+    kept_bytes_ -= entry->json->size();
     stalls_.erase(entry);
     break;
   }
-  stalls_.push_front(std::move(json));
-  if (stalls_.size() > ring_size_) stalls_.pop_back();
+  kept_bytes_ += kept.json->size();
+  stalls_.push_front(std::move(kept));
+  while (stalls_.size() > 1 && (stalls_.size() > limits_.stalls || kept_bytes_ > limits_.bytes)) {
+    kept_bytes_ -= stalls_.back().json->size();
+    stalls_.pop_back();
+  }
   return {};
 }
 
-std::vector<nlohmann::ordered_json> Publication::stalls(size_t limit, const std::string& workload,
-                                                        const std::string& cause) const {
-  std::vector<nlohmann::ordered_json> found;
+size_t Publication::kept_stalls() const {
   std::lock_guard lock(mutex_);
-  for (const auto& stall : stalls_) {
+  return stalls_.size();
+}
+
+std::vector<std::shared_ptr<const std::string>> Publication::stalls(
+    size_t limit, const std::string& workload, const std::string& cause) const {
+  std::vector<std::shared_ptr<const std::string>> found;
+  std::lock_guard lock(mutex_);
+  for (const Kept& kept : stalls_) {
     if (found.size() >= limit) break;
-    if (!workload.empty() && stall["workload"] != workload) continue;
-    if (!cause.empty() && stall["cause"] != cause) continue;
-    found.push_back(stall);
+    if (!workload.empty() && kept.workload != workload) continue;
+    if (!cause.empty() && kCauseNames[kept.cause] != cause) continue;
+    found.push_back(kept.json);
   }
   return found;
 }

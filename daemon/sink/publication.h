@@ -6,11 +6,11 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "daemon/attribute/loop_table.h"
 #include "daemon/attribute/totals.h"
 #include "daemon/sink/sink.h"
 
@@ -31,6 +31,8 @@ struct OptionalProbeMetric {
 
 struct Snapshot {
   Totals totals;
+  std::vector<LoopLine> loops;
+  uint64_t threshold_ns = 0;
   std::vector<std::pair<std::string, bool>> probes;
   std::vector<ProgramCostMetric> programs;
   std::vector<OptionalProbeMetric> optional_probes;
@@ -39,10 +41,16 @@ struct Snapshot {
   bool ready = false;
 };
 
+// How much of the newest stalls is kept; the older ones go, but the newest stays.
+struct RingLimits {
+  size_t stalls = 1000;
+  size_t bytes = 16UL << 20;
+};
+
 class Publication : public Sink {
  public:
-  Publication(WallClock clock, std::string host, size_t ring_size)
-      : clock_(clock), host_(std::move(host)), ring_size_(ring_size) {}
+  Publication(WallClock clock, std::string host, RingLimits limits = {})
+      : clock_(clock), host_(std::move(host)), limits_(limits) {}
 
   void publish(Snapshot snapshot);
   std::shared_ptr<const Snapshot> snapshot() const;  // never null
@@ -50,17 +58,29 @@ class Publication : public Sink {
   Result<void> on_stall(const StallReport& report) override;
   Result<void> on_summary(const Summary&) override { return {}; }
 
-  // The newest stalls first, at most `limit`; empty filters match all.
-  std::vector<nlohmann::ordered_json> stalls(size_t limit, const std::string& workload,
-                                             const std::string& cause) const;
+  // The newest stalls first, at most `limit`, each the JSON object of one; empty filters match all.
+  std::vector<std::shared_ptr<const std::string>> stalls(size_t limit, const std::string& workload,
+                                                         const std::string& cause) const;
+  size_t kept_stalls() const;
+  const std::string& host() const { return host_; }
 
  private:
+  struct Kept {
+    std::string workload;
+    uint32_t cause = LS_CAUSE_UNKNOWN;
+    uint32_t tid = 0;
+    uint64_t start_ns = 0;
+    bool in_progress = false;
+    std::shared_ptr<const std::string> json;
+  };
+
   WallClock clock_;
   std::string host_;
-  size_t ring_size_;
+  RingLimits limits_;
   mutable std::mutex mutex_;
   std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
-  std::deque<nlohmann::ordered_json> stalls_;  // newest first
+  std::deque<Kept> stalls_;  // newest first
+  size_t kept_bytes_ = 0;
 };
 
 }  // namespace loopsight

@@ -1,70 +1,118 @@
 #include "daemon/web/api.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 
+#include "daemon/base/text.h"
 #include "daemon/sink/json_sink.h"
 
 namespace loopsight {
 namespace {
 
-constexpr size_t kDefaultStalls = 100;
-constexpr size_t kMaxStalls = 1000;
+using Json = nlohmann::ordered_json;
 
-std::string loops_json(const Snapshot& snapshot) {
-  auto loops = nlohmann::ordered_json::array();
-  for (const auto& [name, workload] : snapshot.totals.workloads()) {
-    auto kinds = nlohmann::ordered_json::array();
-    for (const auto& [kind, count] : workload.loops)
-      if (count > 0)
-        kinds.push_back({{"loop", kind.first}, {"python", kind.second}, {"count", count}});
-    auto workers = nlohmann::ordered_json::array();
-    for (const auto& [number, worker] : workload.workers) {
-      auto causes = nlohmann::ordered_json::object();
-      uint64_t busy = 0;
-      uint64_t stalled = 0;
-      for (size_t i = 0; i < LS_CAUSES; i++) {
-        busy += worker.busy[i];
-        if (worker.busy[i] > 0) causes[kCauseNames[i]] = static_cast<double>(worker.busy[i]) / 1e9;
-      }
-      for (const auto& [loop, ns] : worker.stalled_ns) stalled = std::max(stalled, ns);
-      workers.push_back({{"worker", number},
-                         {"loops", worker.stalled_ns.size()},
-                         {"iterations", worker.iterations},
-                         {"busy_seconds", static_cast<double>(busy) / 1e9},
-                         {"idle_seconds", static_cast<double>(worker.idle_ns) / 1e9},
-                         {"stalled_seconds", static_cast<double>(stalled) / 1e9},
-                         {"causes", std::move(causes)}});
-    }
-    loops.push_back(
-        {{"workload", name}, {"loops", std::move(kinds)}, {"workers", std::move(workers)}});
+constexpr size_t kDefaultStalls = 100;
+constexpr size_t kMaxStalls = 10000;
+constexpr size_t kMaxWorkloadBytes = 256;
+
+double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
+
+Json loop_json(const LoopLine& loop, uint64_t threshold_ns) {
+  Json causes = Json::object();
+  uint64_t busy = 0;
+  for (size_t i = 0; i < LS_CAUSES; i++) {
+    busy += loop.busy[i];
+    if (loop.busy[i] > 0) causes[kCauseNames[i]] = seconds(loop.busy[i]);
   }
-  return to_line(loops) + "\n";
+  return {{"workload", loop.process.workload},
+          {"worker", loop.process.worker},
+          {"pid", loop.pid},
+          {"tid", loop.tid},
+          {"comm", loop.process.comm},
+          {"container", text_or_null(loop.process.container)},
+          {"unit", text_or_null(loop.process.unit)},
+          {"python", text_or_null(loop.process.python)},
+          {"loop", name_of(loop.kind)},
+          {"iterations", loop.iterations},
+          {"stalls", loop.stalls},
+          {"utilisation", loop.utilisation ? Json(*loop.utilisation) : Json()},
+          {"busy_seconds", seconds(busy)},
+          {"idle_seconds", seconds(loop.idle_ns)},
+          {"stalled_seconds", seconds(loop.stalled_ns)},
+          {"threshold_seconds", seconds(threshold_ns)},
+          {"causes", std::move(causes)}};
+}
+
+HttpResponse json_response(const Json& json) {
+  return {.content_type = kJsonType, .body = to_line(json) + "\n"};
+}
+
+HttpResponse loops(const Publication& publication) {
+  auto snapshot = publication.snapshot();
+  Json found = Json::array();
+  for (const LoopLine& loop : snapshot->loops)
+    found.push_back(loop_json(loop, snapshot->threshold_ns));
+  return json_response(found);
 }
 
 HttpResponse stalls(const Publication& publication, const HttpRequest& request) {
   size_t limit = kDefaultStalls;
   if (std::string text = request.parameter("limit"); !text.empty()) {
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
-    if (error != std::errc() || end != text.data() + text.size())
-      return refusal(400, "limit must be a number");
+    if (error != std::errc() || end != text.data() + text.size() || limit < 1 || limit > kMaxStalls)
+      return refusal(400, fmt::format("limit must be a number from 1 to {}", kMaxStalls));
   }
-  auto found = nlohmann::ordered_json::array();
-  for (auto& stall : publication.stalls(std::min(limit, kMaxStalls), request.parameter("workload"),
-                                        request.parameter("cause")))
-    found.push_back(std::move(stall));
-  return {.content_type = kJsonType, .body = to_line(found) + "\n"};
+  std::string workload = request.parameter("workload");
+  if (workload.size() > kMaxWorkloadBytes)
+    return refusal(400, fmt::format("workload is longer than {} bytes", kMaxWorkloadBytes));
+  std::string cause = request.parameter("cause");
+  if (!cause.empty() &&
+      std::find(kCauseNames.begin(), kCauseNames.end(), cause) == kCauseNames.end())
+    return refusal(400, fmt::format("no cause '{}'; there are {}", clean_text(cause, 100),
+                                    fmt::join(kCauseNames, ", ")));
+  std::string body = "[";
+  for (const auto& stall : publication.stalls(limit, workload, cause)) {
+    if (body.size() > 1) body += ",\n";
+    body += *stall;
+  }
+  body += "]\n";
+  return {.content_type = kJsonType, .body = std::move(body)};
+}
+
+HttpResponse status(const Publication& publication, const std::string& version) {
+  auto snapshot = publication.snapshot();
+  uint64_t lost = 0;
+  for (const auto& [reason, count] : snapshot->lost) lost += count;
+  Json missing = Json::array();
+  for (const auto& [probe, attached] : snapshot->probes)
+    if (!attached) missing.push_back(probe);
+  return json_response({{"version", version},
+                        {"host", publication.host()},
+                        {"ready", snapshot->ready},
+                        {"threshold_seconds", seconds(snapshot->threshold_ns)},
+                        {"loops", snapshot->loops.size()},
+                        {"stalls_kept", publication.kept_stalls()},
+                        {"events_lost", lost},
+                        {"probes_missing", std::move(missing)}});
 }
 
 }  // namespace
 
-void add_api(Routes& routes, const Publication& publication) {
-  routes.add({.path = "/api/v1/loops", .handler = [&](const HttpRequest&) -> HttpResponse {
-                return {.content_type = kJsonType, .body = loops_json(*publication.snapshot())};
-              }});
+void add_api(Routes& routes, const Publication& publication, const std::string& version) {
+  routes.add({.path = "/api/v1/loops",
+              .handler = [&publication](const HttpRequest&) { return loops(publication); }});
   routes.add({.path = "/api/v1/stalls",
               .parameters = {"limit", "workload", "cause"},
-              .handler = [&](const HttpRequest& request) { return stalls(publication, request); }});
+              .handler = [&publication](const HttpRequest& request) {
+                return stalls(publication, request);
+              }});
+  routes.add({.path = "/api/v1/status", .handler = [&publication, version](const HttpRequest&) {
+                return status(publication, version);
+              }});
 }
 
 }  // namespace loopsight

@@ -1,5 +1,12 @@
-// /api/v1: the loops and the newest stalls as JSON.
+// /api/v1: what scripts and the page at / read, as JSON.
+//
+//   /api/v1/stalls?limit=&workload=&cause=   an array of the newest stalls, the newest first, each
+//                                            the same object as a JSON line of `loopsight trace`
+//   /api/v1/loops                            an array of the loops that are alive
+//   /api/v1/status                           an object: version, host, what is kept and lost
 #pragma once
+
+#include <string>
 
 #include "daemon/sink/publication.h"
 #include "daemon/web/route.h"
@@ -7,6 +14,6 @@
 namespace loopsight {
 
 // `publication` must outlive the routes.
-void add_api(Routes& routes, const Publication& publication);
+void add_api(Routes& routes, const Publication& publication, const std::string& version);
 
 }  // namespace loopsight

@@ -1,21 +1,30 @@
 #include "daemon/web/http_server.h"
 
 #include <fmt/format.h>
+#include <gnutls/abstract.h>
 #include <microhttpd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <vector>
 
 #include "daemon/base/text.h"
+#include "daemon/web/exchange.h"
 #include "daemon/web/listener.h"
 
 namespace loopsight {
 namespace {
 
-constexpr unsigned kConnectionLimit = 256;
 constexpr unsigned kIdleSeconds = 15;
-constexpr size_t kConnectionMemory = 32768;
+constexpr size_t kConnectionMemory = 32768;  // bounds the headers
+// Those that had to give way are still there until the library has seen their end.
+constexpr unsigned kClosingConnections = 64;
+
+int no_certificate(gnutls_session_t, const gnutls_datum_t*, int, const gnutls_pk_algorithm_t*, int,
+                   gnutls_pcert_st**, unsigned*, gnutls_privkey_t*) {
+  return -1;
+}
 
 uint64_t monotonic_ns() {
   timespec time{};
@@ -23,61 +32,92 @@ uint64_t monotonic_ns() {
   return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
 }
 
-MHD_Result collect_parameter(void* context, MHD_ValueKind /*kind*/, const char* key,
-                             const char* value) {
-  auto* request = static_cast<HttpRequest*>(context);
-  request->query.emplace_back(key, value ? value : "");
-  return MHD_YES;
-}
-
-MHD_Result answer(void* context, MHD_Connection* connection, const char* url, const char* method,
-                  const char* /*version*/, const char* /*upload*/, size_t* /*upload_size*/,
-                  void** state) {
-  static int seen;
-  if (*state == nullptr) {  // the headers are in; answer at the next call
-    *state = &seen;
-    return MHD_YES;
-  }
-  const auto* server = static_cast<const HttpServer*>(context);
-  bool allowed = std::strcmp(method, MHD_HTTP_METHOD_GET) == 0 ||
-                 std::strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
-  HttpResponse response = refusal(MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD");
-  if (allowed) {
-    HttpRequest request{.path = url, .arrived_ns = monotonic_ns()};
-    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, collect_parameter, &request);
-    response = server->routes().respond(request);
-  }
-  MHD_Response* raw = MHD_create_response_from_buffer(response.body.size(), response.body.data(),
-                                                      MHD_RESPMEM_MUST_COPY);
-  if (!raw) return MHD_NO;
-  MHD_add_response_header(raw, MHD_HTTP_HEADER_CONTENT_TYPE, response.content_type.c_str());
-  MHD_add_response_header(raw, "X-Content-Type-Options", "nosniff");
-  MHD_add_response_header(raw, "Content-Security-Policy",
-                          "default-src 'none'; frame-ancestors 'none'");
-  for (const auto& [name, value] : response.headers)
-    MHD_add_response_header(raw, name.c_str(), value.c_str());
-  if (!allowed) MHD_add_response_header(raw, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-  MHD_Result result = MHD_queue_response(connection, response.status, raw);
-  MHD_destroy_response(raw);
-  return result;
-}
-
 }  // namespace
 
+// What the library calls, on the connections' thread.
+struct HttpServer::Callbacks {
+  static Connections::Handle* peer_of(MHD_Connection* connection) {
+    const auto* found = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return found ? static_cast<Connections::Handle*>(found->socket_context) : nullptr;
+  }
+
+  static MHD_Result on_request(void* context, MHD_Connection* connection, const char* url,
+                               const char* method, const char* /*version*/, const char* /*upload*/,
+                               size_t* /*upload_size*/, void** state) {
+    auto* server = static_cast<HttpServer*>(context);
+    auto* exchange = static_cast<Exchange*>(*state);
+    if (exchange) return exchange->proceed() ? MHD_YES : MHD_NO;
+    if (auto* peer = peer_of(connection)) server->connections_.touch(*peer, true);
+    exchange = new Exchange(*server, connection);
+    *state = exchange;
+    return exchange->begin(url, method) ? MHD_YES : MHD_NO;
+  }
+
+  static void on_completed(void* context, MHD_Connection* connection, void** state,
+                           MHD_RequestTerminationCode /*code*/) {
+    auto* server = static_cast<HttpServer*>(context);
+    delete static_cast<Exchange*>(*state);
+    *state = nullptr;
+    if (auto* peer = peer_of(connection)) server->connections_.touch(*peer, false);
+  }
+
+  static void on_connection(void* context, MHD_Connection* connection, void** peer,
+                            MHD_ConnectionNotificationCode code) {
+    auto* server = static_cast<HttpServer*>(context);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+      *peer = server->open(connection);
+    else if (auto* handle = static_cast<Connections::Handle*>(*peer)) {
+      server->connections_.close(*handle);
+      delete handle;
+    }
+  }
+};
+
+// The settings of the moment hold for the connection's handshake; its requests ask anew.
+Connections::Handle* HttpServer::open(MHD_Connection* connection) {
+  auto info = [&](MHD_ConnectionInfoType type) {
+    return MHD_get_connection_info(connection, type);
+  };
+  const auto* fd = info(MHD_CONNECTION_INFO_CONNECTION_FD);
+  const auto* address = info(MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  auto* peer = new Connections::Handle(
+      connections_.open(fd ? fd->connect_fd : -1, address ? address->client_addr : nullptr));
+  if (!tls_) return peer;
+  (*peer)->tls = settings_.current(monotonic_ns())->tls;
+  const auto* session = info(MHD_CONNECTION_INFO_GNUTLS_SESSION);
+  if (session && session->tls_session)
+    (*peer)->tls->apply(static_cast<gnutls_session_t>(session->tls_session));
+  return peer;
+}
+
 Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerOptions options, Routes routes) {
+  auto settings = SettingsFile::open(options.config_file);
+  if (!settings) return tl::make_unexpected(settings.error());
   Fd listener = std::move(options.listener);
   if (!listener) {
     auto opened = open_listener(options.address);
     if (!opened) return tl::make_unexpected(opened.error());
     listener = std::move(*opened);
   }
-  std::unique_ptr<HttpServer> server(new HttpServer(std::move(routes)));
+  std::unique_ptr<HttpServer> server(
+      new HttpServer(std::move(routes), std::move(*settings), options.limits));
   server->port_ = bound_port(listener.get());
+  server->tls_ = server->settings_.current(0)->tls != nullptr;
+  std::vector<MHD_OptionItem> more;
+  // Each session gets its credentials by itself; the library's own stay empty.
+  if (server->tls_)
+    more.push_back({MHD_OPTION_HTTPS_CERT_CALLBACK, 0, reinterpret_cast<void*>(&no_certificate)});
+  more.push_back({MHD_OPTION_END, 0, nullptr});
+  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO;
+  if (server->tls_) flags |= MHD_USE_TLS;
+  auto connections = static_cast<unsigned>(options.limits.total) + kClosingConnections;
   server->daemon_ = MHD_start_daemon(
-      MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO, 0, nullptr, nullptr, answer, server.get(),
-      MHD_OPTION_LISTEN_SOCKET, listener.get(), MHD_OPTION_CONNECTION_LIMIT, kConnectionLimit,
-      MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-      kConnectionMemory, MHD_OPTION_END);
+      flags, 0, nullptr, nullptr, Callbacks::on_request, server.get(), MHD_OPTION_LISTEN_SOCKET,
+      listener.get(), MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
+      kIdleSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,
+      MHD_OPTION_NOTIFY_CONNECTION, Callbacks::on_connection, server.get(),
+      MHD_OPTION_NOTIFY_COMPLETED, Callbacks::on_completed, server.get(), MHD_OPTION_ARRAY,
+      more.data(), MHD_OPTION_END);
   if (!server->daemon_)
     return failure(fmt::format("cannot serve HTTP on {}: {}", clean_text(options.address, 100),
                                std::strerror(errno)));
@@ -85,7 +125,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerOptions options, Rou
   return server;
 }
 
+// Nothing may be suspended when the library stops.
 HttpServer::~HttpServer() {
+  stopping_ = true;
+  passwords_.stop();
+  handlers_.stop();
   if (daemon_) MHD_stop_daemon(daemon_);
 }
 

@@ -136,7 +136,8 @@ def test_the_interfaces_of_the_contract(watched):
     assert len(stalls) >= 3 and all(one["cause"] == "sleep" for one in stalls)
     loops = json.loads(http_get(http, "/api/v1/loops")[1])
     (mine,) = [one for one in loops if one["workload"] == name]
-    assert mine["workers"][0]["iterations"] > 0
+    assert mine["iterations"] > 0 and mine["stalls"] >= 3 and mine["loop"] == "asyncio"
+    assert mine["busy_seconds"] > 0.4 and 0 <= mine["utilisation"] <= 1
 
 
 def test_its_own_cost_is_visible(watched):

@@ -31,7 +31,7 @@ Snapshot sample() {
 }
 
 std::string page() {
-  Publication publication(WallClock::fixed(0), "h", 10);
+  Publication publication(WallClock::fixed(0), "h");
   publication.publish(sample());
   return metrics_page(Metrics(publication, "1.2.3"));
 }
