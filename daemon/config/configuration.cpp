@@ -1,0 +1,196 @@
+#include "daemon/config/configuration.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "daemon/base/fd.h"
+#include "daemon/base/text.h"
+#include "daemon/config/yaml_reader.h"
+
+namespace loopsight {
+namespace {
+
+constexpr size_t kMaxRules = 200;
+constexpr size_t kMaxFileBytes = 1 << 20;
+
+using Node = YamlNode;
+
+class Reader {
+ public:
+  explicit Reader(std::string_view file) : file_(file), yaml_(std::string(file)) {}
+
+  Result<void> read(const Node& root, Configuration& config) {
+    return yaml_.map(
+        root, {{"threshold", [&](const Node& n) { return yaml_.duration(n, config.threshold_ns); }},
+               {"workloads", [&](const Node& n) { return read_workloads(n, config.workloads); }},
+               {"processes", [&](const Node& n) { return read_processes(n, config); }},
+               {"probes", [&](const Node& n) { return read_probes(n, config.probes); }},
+               {"labels", [&](const Node& n) { return read_labels(n, config.labels); }},
+               {"stalls", [&](const Node& n) { return read_stalls(n, config); }},
+               {"log", [&](const Node& n) { return read_log(n, config.log); }},
+               {"web", [&](const Node& n) { return read_web(n, config); }},
+               {"exports", [&](const Node& n) { return read_exports(n, config.exports); }}});
+  }
+
+ private:
+  Result<void> read_workloads(const Node& node, std::vector<WorkloadRule>& rules) {
+    return yaml_.list(node, kMaxRules, [&](const Node& item) -> Result<void> {
+      WorkloadRule rule;
+      auto read = yaml_.map(
+          item, {{"match", [&](const Node& n) { return yaml_.pattern(n, rule.match); }},
+                 {"threshold",
+                  [&](const Node& n) { return yaml_.duration(n, rule.threshold_ns.emplace()); }},
+                 {"audit", [&](const Node& n) { return yaml_.flag(n, rule.audit.emplace()); }},
+                 {"watch", [&](const Node& n) { return yaml_.flag(n, rule.watch); }}});
+      if (!read) return read;
+      if (rule.match.text().empty())
+        return yaml_.error(item, "found a workload without the key 'match', expected one with it");
+      rules.push_back(std::move(rule));
+      return {};
+    });
+  }
+
+  Result<void> read_patterns(const Node& node, std::vector<Pattern>& patterns) {
+    return yaml_.list(node, kMaxRules, [&](const Node& item) -> Result<void> {
+      Pattern pattern;
+      if (auto read = yaml_.pattern(item, pattern); !read) return read;
+      patterns.push_back(std::move(pattern));
+      return {};
+    });
+  }
+
+  Result<void> read_processes(const Node& node, Configuration& config) {
+    return yaml_.map(
+        node, {{"include", [&](const Node& n) { return read_patterns(n, config.include); }},
+               {"exclude", [&](const Node& n) { return read_patterns(n, config.exclude); }}});
+  }
+
+  Result<void> read_probes(const Node& node, ProbeOptions& probes) {
+    return yaml_.map(
+        node, {{"gc", [&](const Node& n) { return yaml_.flag(n, probes.gc); }},
+               {"imports", [&](const Node& n) { return yaml_.flag(n, probes.imports); }},
+               {"audit", [&](const Node& n) { return yaml_.flag(n, probes.audit); }},
+               {"cost_limit", [&](const Node& n) { return yaml_.percent(n, probes.cost_limit); }}});
+  }
+
+  Result<void> read_labels(const Node& node, LabelLimits& labels) {
+    return yaml_.map(
+        node,
+        {{"workloads", [&](const Node& n) { return yaml_.count(n, 1, 10000, labels.workloads); }},
+         {"culprits", [&](const Node& n) { return yaml_.count(n, 1, 1000, labels.culprits); }}});
+  }
+
+  Result<void> read_stalls(const Node& node, Configuration& config) {
+    return yaml_.map(
+        node,
+        {{"keep", [&](const Node& n) { return yaml_.count(n, 1, 100000, config.stalls_kept); }}});
+  }
+
+  Result<void> read_log(const Node& node, LogOptions& log) {
+    std::string format = log.format == LogFormat::kJson ? "json" : "text";
+    auto read = yaml_.map(
+        node,
+        {{"level",
+          [&](const Node& n) {
+            return yaml_.choice(n, {"trace", "debug", "info", "warn", "error"}, log.level);
+          }},
+         {"format", [&](const Node& n) { return yaml_.choice(n, {"text", "json"}, format); }}});
+    log.format = format == "json" ? LogFormat::kJson : LogFormat::kText;
+    return read;
+  }
+
+  Result<void> read_web(const Node& node, Configuration& config) {
+    auto read = yaml_.map(
+        node,
+        {{"listen_address", [&](const Node& n) { return yaml_.text(n, config.listen_address); }},
+         {"config_file", [&](const Node& n) { return yaml_.text(n, config.web_config_file); }}});
+    std::string& path = config.web_config_file;
+    // Beside the file that names it, as Prometheus has it.
+    if (auto slash = file_.rfind('/');
+        !path.empty() && path[0] != '/' && slash != std::string_view::npos)
+      path.insert(0, file_.substr(0, slash + 1));
+    return read;
+  }
+
+  Result<void> read_exports(const Node& node, ExportOptions& exports) {
+    return yaml_.map(node,
+                     {{"journal", [&](const Node& n) { return yaml_.flag(n, exports.journal); }},
+                      {"json_lines", [&](const Node& n) { return read_json_lines(n, exports); }}});
+  }
+
+  Result<void> read_json_lines(const Node& node, ExportOptions& exports) {
+    JsonLinesOptions lines;
+    auto read = yaml_.map(
+        node, {{"path", [&](const Node& n) { return yaml_.text(n, lines.path); }},
+               {"max_bytes", [&](const Node& n) { return yaml_.size(n, lines.max_bytes); }},
+               {"files", [&](const Node& n) { return yaml_.count(n, 1, 100, lines.files); }}});
+    if (!read) return read;
+    if (node.kind == Node::Kind::kNull) return {};
+    if (!lines.path.starts_with('/'))
+      return yaml_.error(node, "found json_lines without an absolute 'path', expected one");
+    exports.json_lines = std::move(lines);
+    return {};
+  }
+
+  std::string_view file_;
+  YamlReader yaml_;
+};
+
+bool any_found(const std::vector<Pattern>& patterns, std::string_view name) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const Pattern& pattern) { return pattern.found_in(name); });
+}
+
+}  // namespace
+
+WorkloadPolicy Configuration::policy(std::string_view workload) const {
+  WorkloadPolicy policy{.threshold_ns = threshold_ns, .audit = probes.audit};
+  if ((!include.empty() && !any_found(include, workload)) || any_found(exclude, workload))
+    policy.watch = false;
+  auto rule = std::find_if(workloads.begin(), workloads.end(),
+                           [&](const WorkloadRule& one) { return one.match.found_in(workload); });
+  if (rule == workloads.end()) return policy;
+  if (!rule->watch) policy.watch = false;
+  if (rule->threshold_ns) policy.threshold_ns = *rule->threshold_ns;
+  if (rule->audit) policy.audit = *rule->audit;
+  return policy;
+}
+
+Result<Configuration> parse_configuration(std::string_view file, const std::string& text) {
+  auto root = parse_yaml(file, text);
+  if (!root) return tl::make_unexpected(root.error());
+  Configuration config;
+  if (auto read = Reader(file).read(*root, config); !read) return tl::make_unexpected(read.error());
+  return config;
+}
+
+Result<Configuration> read_configuration(const std::string& path) {
+  auto failed = [&](const std::string& why) {
+    return failure(
+        fmt::format("cannot read the configuration {}: {}; give another file with "
+                    "--config, or leave it out to run with the defaults",
+                    clean_text(path, 300), why));
+  };
+  Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return failed(std::strerror(errno));
+  struct stat status{};
+  if (fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return failed("not a file");
+  std::string text(kMaxFileBytes + 1, '\0');
+  size_t length = 0;
+  while (length < text.size()) {
+    ssize_t got = read(fd.get(), text.data() + length, text.size() - length);
+    if (got < 0) return failed(std::strerror(errno));
+    if (got == 0) break;
+    length += static_cast<size_t>(got);
+  }
+  text.resize(length);
+  return parse_configuration(path, text);
+}
+
+}  // namespace loopsight

@@ -1,0 +1,86 @@
+// What /etc/loopsight/loopsight.yml says (see loopsight.yml(5)). Every key is optional; what is
+// here without a file is the default.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/result.h"
+#include "daemon/config/pattern.h"
+
+namespace loopsight {
+
+enum class LogFormat { kText, kJson };
+
+// For the workloads whose name the pattern is found in; of several rules the first one counts.
+struct WorkloadRule {
+  Pattern match;
+  std::optional<uint64_t> threshold_ns;
+  std::optional<bool> audit;
+  bool watch = true;
+};
+
+struct ProbeOptions {
+  bool gc = true;
+  bool imports = true;
+  bool audit = false;
+  double cost_limit = 0.01;  // share of one core that optional probes may take
+};
+
+struct LabelLimits {
+  size_t workloads = 500;
+  size_t culprits = 32;  // of one workload
+};
+
+struct LogOptions {
+  std::string level = "info";  // trace, debug, info, warn, error
+  LogFormat format = LogFormat::kText;
+};
+
+struct JsonLinesOptions {
+  std::string path;
+  uint64_t max_bytes = 100'000'000;
+  size_t files = 5;  // kept, the newest included
+};
+
+struct ExportOptions {
+  bool journal = false;
+  std::optional<JsonLinesOptions> json_lines;
+};
+
+// What the rules say of one workload.
+struct WorkloadPolicy {
+  bool watch = true;
+  uint64_t threshold_ns = 0;
+  bool audit = false;
+  bool operator==(const WorkloadPolicy&) const = default;
+};
+
+struct Configuration {
+  uint64_t threshold_ns = 50'000'000;
+  std::vector<WorkloadRule> workloads;
+  std::vector<Pattern> include;  // empty: all
+  std::vector<Pattern> exclude;
+  ProbeOptions probes;
+  LabelLimits labels;
+  size_t stalls_kept = 1000;
+  LogOptions log;
+  std::string listen_address = "127.0.0.1:9788";
+  std::string web_config_file;  // "" for none; else absolute, or relative to the daemon's folder
+  ExportOptions exports;
+
+  WorkloadPolicy policy(std::string_view workload) const;
+};
+
+// Where `loopsight run` looks when it is not told.
+constexpr const char* kConfigurationPath = "/etc/loopsight/loopsight.yml";
+
+// The error is one line: FILE:LINE:COLUMN, what was found and what was expected.
+Result<Configuration> parse_configuration(std::string_view file, const std::string& text);
+Result<Configuration> read_configuration(const std::string& path);
+
+}  // namespace loopsight
