@@ -325,7 +325,7 @@ static __always_inline __u32 ls_find_row(struct task_struct *task, const struct 
     current = ls_row(thread->rows[thread->active & 1]);
     if (current && ls_is_own_poll(current, poll)) {
       if (!(current->flags & LS_LOOP_REJECTED)) return thread->rows[thread->active & 1];
-      thread->rejected_instance = current->instance;
+      if (!(current->flags & LS_LOOP_UNWATCHED)) thread->rejected_instance = current->instance;
       ls_release(current, thread->rows[thread->active & 1], LS_END_REJECTED, 0, 1, poll->now);
       thread->rows[thread->active & 1] = 0;
       return 0;

@@ -113,13 +113,14 @@ enum ls_phase {
 };
 
 enum ls_loop_flag {
-  LS_LOOP_USED = 1,       // the kernel gave this row to a thread
-  LS_LOOP_ASKED = 2,      // a poller record was sent for it
-  LS_LOOP_ACCEPTED = 4,   // user space: this is an event loop
-  LS_LOOP_REJECTED = 8,   // user space: this is something else that polls
-  LS_LOOP_STALE = 16,     // its descriptor number was given to a new epoll instance
-  LS_LOOP_NATIVE = 64,    // user space: native code polls (uvloop), from any stack depth
-  LS_LOOP_RELEASED = 32,  // the kernel is done with the row; user space may free it
+  LS_LOOP_USED = 1,         // the kernel gave this row to a thread
+  LS_LOOP_ASKED = 2,        // a poller record was sent for it
+  LS_LOOP_ACCEPTED = 4,     // user space: this is an event loop
+  LS_LOOP_REJECTED = 8,     // user space: this is something else that polls
+  LS_LOOP_STALE = 16,       // its descriptor number was given to a new epoll instance
+  LS_LOOP_NATIVE = 64,      // user space: native code polls (uvloop), from any stack depth
+  LS_LOOP_UNWATCHED = 128,  // with REJECTED: a loop that is not to be watched, for now
+  LS_LOOP_RELEASED = 32,    // the kernel is done with the row; user space may free it
 };
 
 // One row of the loop table. Written by the loop's own thread (the flags also by user space), so

@@ -17,6 +17,7 @@ struct Raw {
   std::string duration;
   std::string format = "text";
   std::string replay_threshold;
+  std::string run_threshold;
 };
 
 void add_duration(CLI::App* command, const char* name, std::string& value, const char* help) {
@@ -45,7 +46,7 @@ void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
                "end after this time; a command that was started is ended by SIGTERM");
   command->add_flag("--audit", config.probes.audit,
                     "name blocking calls as Python's audit events do, where its build has probes");
-  command->add_flag("--functions", config.probes.functions,
+  command->add_flag("--functions", config.count_functions,
                     "count function calls in stalls (3.8 to 3.10 and 3.15): slows every call down");
 }
 
@@ -101,12 +102,17 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
       "Give exactly one of: loopsight trace [OPTIONS] --pid PID... | --all | -- COMMAND...");
 
   CLI::App* run = app.add_subcommand("run", "the daemon: watch every CPython process, serve HTTP");
-  add_duration(run, "--threshold", raw.threshold,
+  run->add_option("--config", run_config.config_file,
+                  "the configuration (/etc/loopsight/loopsight.yml, where there is one)")
+      ->type_name("FILE");
+  run->add_flag("--config.check", run_config.check_config,
+                "say whether the configuration is right, and end");
+  add_duration(run, "--threshold", raw.run_threshold,
                "a busy phase longer than this is a stall (50ms)");
   run->add_option("--web.listen-address", run_config.listen_address,
                   "where to serve HTTP (127.0.0.1:9788)")
       ->type_name("HOST:PORT");
-  run->add_flag("--audit", run_config.probes.audit,
+  run->add_flag("--audit", run_config.audit,
                 "name blocking calls as Python's audit events do, where its build has probes");
   run->add_option("--web.config.file", run_config.web_config_file,
                   "TLS and users, as the exporters of Prometheus have them")
@@ -166,7 +172,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
     return trace_config;
   }
   if (run->parsed()) {
-    run_config.threshold_ns = *parse_duration_ns(raw.threshold);
+    if (!raw.run_threshold.empty()) run_config.threshold_ns = *parse_duration_ns(raw.run_threshold);
     return run_config;
   }
   if (check->parsed()) return CheckConfig{.format = format_of(raw)};

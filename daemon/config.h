@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "daemon/config/configuration.h"
+
 namespace loopsight {
 
 enum class Format { kText, kJson };
@@ -17,18 +19,10 @@ struct Selection {
   bool all = false;
 };
 
-// CPython's own probes, where the interpreter has them.
-struct ProbesConfig {
-  bool gc = true;
-  bool imports = true;
-  bool audit = false;
-  bool functions = false;    // only a trace counts calls
-  double cost_limit = 0.01;  // of one core, for all of them together
-};
-
 struct TraceConfig {
   Selection selection;
-  ProbesConfig probes;
+  ProbeOptions probes;
+  bool count_functions = false;
   uint64_t threshold_ns = 50'000'000;
   Format format = Format::kText;
   bool quiet = false;
@@ -38,10 +32,13 @@ struct TraceConfig {
 };
 
 struct RunConfig {
-  ProbesConfig probes;
-  uint64_t threshold_ns = 50'000'000;
-  std::string listen_address = "127.0.0.1:9788";
-  std::string web_config_file;  // "" for none
+  // What is not given here is as the configuration file says.
+  std::optional<uint64_t> threshold_ns;
+  std::string listen_address;
+  std::string config_file;  // "" for the usual one, where there is one
+  bool check_config = false;
+  std::string web_config_file;  // "" for what the configuration says
+  bool audit = false;
   bool measure_cost = true;
 };
 

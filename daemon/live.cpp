@@ -23,14 +23,19 @@ constexpr uint64_t kSecondNs = 1'000'000'000;
 // What the signals that arrived ask for.
 struct Asked {
   bool stop = false;
+  bool reload = false;
 };
 
-Asked read_signals(int fd, Child* child) {
+Asked read_signals(int fd, Child* child, bool can_reload) {
   Asked asked;
   signalfd_siginfo info{};
   while (read(fd, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
     int number = static_cast<int>(info.ssi_signo);
     if (number == SIGCHLD) continue;
+    if (number == SIGHUP && can_reload) {
+      asked.reload = true;
+      continue;
+    }
     asked.stop = true;
     // A terminal gives its interrupt to the whole foreground group, the child included.
     bool from_terminal = info.ssi_code == SI_KERNEL;
@@ -77,7 +82,10 @@ Result<int> run_live(LiveSource& source, const Fd& signals, int ring_fd, LiveOpt
     int timeout = until > now ? static_cast<int>((until - now) / 1'000'000) + 1 : 0;
     ::poll(fds.data(), fds.size(), timeout);
     if (auto polled = source.poll(0); !polled) return tl::make_unexpected(polled.error());
-    Asked asked = read_signals(signals.get(), options.child);
+    Asked asked = read_signals(signals.get(), options.child, bool{options.on_reload});
+    if (asked.reload)
+      if (auto reloaded = options.on_reload(); !reloaded)
+        return tl::make_unexpected(reloaded.error());
     now = monotonic_now_ns();
     bool child_ended = options.child && options.child->reap().has_value();
     bool over = now >= end || (asked.stop && (!options.child || asked_child));

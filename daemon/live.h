@@ -24,6 +24,8 @@ struct LiveOptions {
   Child* child = nullptr;              // ends with it; signals are passed on to it
   std::vector<uint32_t> pids;          // ends when all of them have ended; empty: never for this
   std::function<void()> every_second;  // may be empty
+  // At SIGHUP, which asks for the end where this is empty.
+  std::function<Result<void>()> on_reload = {};
 };
 
 // Runs until the child has ended, the duration is over, or a signal asks for the end. The result

@@ -28,12 +28,12 @@ constexpr size_t kMaxKnown = LS_MAX_PROCESSES;
 }  // namespace
 
 LiveSource::LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* recorder,
-                       const ProbesConfig& probes, std::string proc_root)
+                       const ProbeOptions& probes, bool count_functions, std::string proc_root)
     : tracer_(tracer),
       pipeline_(pipeline),
       recorder_(recorder),
       reader_(std::move(proc_root)),
-      probes_(tracer, reader_, probes) {}
+      probes_(tracer, reader_, probes, count_functions) {}
 
 Result<void> LiveSource::add(std::span<const std::byte> bytes) {
   if (recorder_)
@@ -45,19 +45,24 @@ Result<void> LiveSource::add(std::span<const std::byte> bytes) {
 Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   if (known_.size() >= kMaxKnown) known_.clear();
   known_[facts.tgid] = facts;
-  auto state = facts.is_python ? LS_PROCESS_PYTHON : LS_PROCESS_OTHER;
+  bool watched = facts.is_python && policy_of(facts).watch;
+  if (facts.is_python && !watched)
+    unwatched_.insert(facts.tgid);
+  else
+    unwatched_.erase(facts.tgid);
+  auto state = watched ? LS_PROCESS_PYTHON : LS_PROCESS_OTHER;
   if (auto set = tracer_.set_process(facts.tgid, state); !set)
     spdlog::warn("{}", set.error().message);
   if (!facts.is_python && !facts.python.empty())
     spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
-  if (!facts.is_python) return {};
+  if (!watched) return {};
   if (auto layout = reader_.layout(facts.tgid)) {
     layouts_[facts.tgid] = *layout;
     tracer_.set_python(facts.tgid, *layout);
   } else {
     spdlog::debug("pid {}: frames are not read: {}", facts.tgid, layout.error().message);
   }
-  probes_.on_process(facts.tgid, false, now_ns);
+  probes_.on_process(facts.tgid, policy_of(facts).audit, now_ns);
   return add(encode(facts, now_ns));
 }
 
@@ -139,6 +144,7 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
 
 void LiveSource::forget_names(uint32_t tgid) {
   layouts_.erase(tgid);
+  unwatched_.erase(tgid);
   sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
                        sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
 }
@@ -262,8 +268,12 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
       return described;
     known = known_.find(tgid);
   }
-  std::vector<Frame> frames;
   auto stack = std::exchange(poller_stack_, std::nullopt);
+  if (unwatched_.contains(tgid))
+    return unwatch_loop(record.row, record.generation, record.header.time_ns);
+  if (rules_)
+    tracer_.set_threshold(record.row, record.generation, policy_of(known->second).threshold_ns);
+  std::vector<Frame> frames;
   if (stack && (stack->record.row != record.row || stack->record.generation != record.generation))
     stack.reset();
   if (stack) frames = pipeline_.resolve(*stack);
@@ -374,6 +384,7 @@ void LiveSource::reconcile(uint64_t now_ns) {
   last_reconcile_ns_ = now_ns;
   constexpr size_t kMaxRereads = 200;
   size_t rereads = 0;
+  std::vector<ProcessFacts> changed;
   for (auto entry = known_.begin(); entry != known_.end();) {
     auto ticks = read_start_ticks(reader_.proc_root(), entry->first);
     if (!ticks) {
@@ -387,15 +398,11 @@ void LiveSource::reconcile(uint64_t now_ns) {
     if ((stale || !entry->second.is_python) && rereads < kMaxRereads) {
       rereads++;
       ProcessFacts facts = reader_.read(entry->first);
-      if (facts.is_python || stale) {
-        (void)tracer_.set_process(facts.tgid,
-                                  facts.is_python ? LS_PROCESS_PYTHON : LS_PROCESS_OTHER);
-        if (facts.is_python) (void)add(encode(facts, now_ns));
-        entry->second = facts;
-      }
+      if (facts.is_python || stale) changed.push_back(std::move(facts));
     }
     ++entry;
   }
+  for (const ProcessFacts& facts : changed) (void)describe(facts, now_ns);
 }
 
 Snapshot LiveSource::snapshot() const {

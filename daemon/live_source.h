@@ -15,6 +15,7 @@
 
 #include "daemon/attribute/process_reader.h"
 #include "daemon/base/result.h"
+#include "daemon/config/configuration.h"
 #include "daemon/event/recording.h"
 #include "daemon/pipeline.h"
 #include "daemon/probe/tracer.h"
@@ -27,7 +28,12 @@ class LiveSource {
  public:
   // References must outlive the object; `recorder` may be null.
   LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* recorder,
-             const ProbesConfig& probes, std::string proc_root = "/proc");
+             const ProbeOptions& probes, bool count_functions = false,
+             std::string proc_root = "/proc");
+
+  // From now on what the configuration says of a process and its workload holds. Processes and
+  // loops that are there already follow at once.
+  Result<void> set_rules(const Configuration& config, uint64_t now_ns);
 
   // Finds the CPython processes that are there already. Call after the probes are attached, so
   // that none slips through between.
@@ -50,6 +56,9 @@ class LiveSource {
   Result<void> add(std::span<const std::byte> bytes);
   Result<void> on_poller(const PollerSeen& event);
   Result<void> describe(const ProcessFacts& facts, uint64_t now_ns);
+  WorkloadPolicy policy_of(const ProcessFacts& facts) const;
+  Result<void> apply_rules(uint64_t now_ns);
+  Result<void> unwatch_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
   Result<void> end_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
   Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
   Result<void> on_stack(const StackSeen& event);
@@ -66,7 +75,9 @@ class LiveSource {
   RecordingWriter* recorder_;
   ProcessReader reader_;
   PythonProbes probes_;
+  std::optional<Configuration> rules_;
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
+  std::set<uint32_t> unwatched_;            // of these, the CPython processes that rules leave out
   std::optional<StackSeen> poller_stack_;   // of the poller record that follows
   struct Shown {
     uint32_t generation = 0;

@@ -1,10 +1,6 @@
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <string>
 #include <variant>
@@ -12,19 +8,11 @@
 
 #include "daemon/command_line.h"
 #include "daemon/commands.h"
+#include "daemon/log.h"
 
 namespace {
 
 using namespace loopsight;
-
-// Logs go to standard error; under journald with the priority that it reads off a line.
-void set_up_log() {
-  auto logger = spdlog::stderr_logger_mt("loopsight");
-  logger->set_pattern(std::getenv("JOURNAL_STREAM") ? "<6>%v" : "loopsight: %l: %v");
-  const char* level = std::getenv("LOOPSIGHT_LOG");
-  logger->set_level(level ? spdlog::level::from_str(level) : spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
-}
 
 int finish(const Result<int>& result) {
   if (result) return *result;

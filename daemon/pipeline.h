@@ -31,6 +31,7 @@ class Pipeline {
   // Errors: a sink that takes no more.
   Result<void> feed(std::span<const std::byte> bytes);
   Result<void> finish(uint64_t watched_ns);  // writes the summary
+  void set_limits(TotalsLimits limits) { totals_.set_limits(limits); }
   void expire(uint64_t now_ns) { totals_.on_tick(now_ns); }
 
   // The frames of a stack of a live process.

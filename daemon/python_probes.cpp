@@ -25,10 +25,12 @@ double minutes(uint64_t ns) { return static_cast<double>(ns) / 60e9; }
 
 }  // namespace
 
-PythonProbes::PythonProbes(Tracer& tracer, ProcessReader& reader, const ProbesConfig& config)
+PythonProbes::PythonProbes(Tracer& tracer, ProcessReader& reader, const ProbeOptions& config,
+                           bool functions)
     : tracer_(tracer),
       reader_(reader),
       config_(config),
+      functions_(functions),
       governor_(config.cost_limit),
       budget_(kAuditShare) {
   for (const AuditEvent& event : audit_events())
@@ -71,7 +73,7 @@ void PythonProbes::on_process(uint32_t tgid, bool audit, uint64_t now_ns) {
   if (audit) file.audited.insert(tgid);
   file.unused_since_ns = 0;
   by_process_[tgid] = known->second;
-  if (config_.functions) {
+  if (functions_) {
     if (auto why = why_no_functions(found->file); !why.empty())
       spdlog::warn("pid {}: its calls are not counted: {}", tgid, why);
   }
@@ -96,7 +98,7 @@ bool PythonProbes::is_wanted(const File& file, ls_probe_group group, uint64_t no
     case LS_GROUP_IMPORTS: return config_.imports;
     case LS_GROUP_AUDIT:
       return (config_.audit || !file.audited.empty()) && now_ns >= file.audit_until_ns;
-    default: return config_.functions;
+    default: return functions_;
   }
 }
 
@@ -139,10 +141,8 @@ void PythonProbes::let_go(File& file) {
   tracer_.detach_sites(handles);
 }
 
-void PythonProbes::configure(const ProbesConfig& config, uint64_t now_ns) {
-  bool functions = config_.functions;  // loaded or not: that is decided at the start
+void PythonProbes::configure(const ProbeOptions& config, uint64_t now_ns) {
   config_ = config;
-  config_.functions = functions;
   governor_.set_limit(config.cost_limit);
   update_all(now_ns);
 }

@@ -13,7 +13,7 @@
 #include "daemon/attribute/process_reader.h"
 #include "daemon/audit_budget.h"
 #include "daemon/base/fd.h"
-#include "daemon/config.h"
+#include "daemon/config/configuration.h"
 #include "daemon/probe/tracer.h"
 #include "daemon/probe_governor.h"
 
@@ -21,15 +21,15 @@ namespace loopsight {
 
 class PythonProbes {
  public:
-  // References must outlive the object.
-  PythonProbes(Tracer& tracer, ProcessReader& reader, const ProbesConfig& config);
+  // References must outlive the object. `functions`: calls are counted; that is decided once.
+  PythonProbes(Tracer& tracer, ProcessReader& reader, const ProbeOptions& config, bool functions);
 
   // A CPython process was met; `audit`: its workload is one whose calls are to be told.
   void on_process(uint32_t tgid, bool audit, uint64_t now_ns);
   void on_exit(uint32_t tgid, uint64_t now_ns);
   // Looks at the costs and lets go of files that nobody runs any more. Call it once a second.
   void tick(uint64_t now_ns);
-  void configure(const ProbesConfig& config, uint64_t now_ns);
+  void configure(const ProbeOptions& config, uint64_t now_ns);
 
   struct State {
     std::array<bool, LS_GROUPS> attached{};  // to some file
@@ -66,7 +66,8 @@ class PythonProbes {
 
   Tracer& tracer_;
   ProcessReader& reader_;
-  ProbesConfig config_;
+  ProbeOptions config_;
+  bool functions_;
   ProbeGovernor governor_;
   AuditBudget budget_;
   std::map<Key, File> files_;

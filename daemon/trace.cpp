@@ -70,7 +70,7 @@ std::unique_ptr<Sink> make_sink(const TraceConfig& config, std::FILE* out) {
 }  // namespace
 
 Result<int> trace(const TraceConfig& config) {
-  if (auto pids = check_pids(config.selection.pids, config.probes.functions); !pids)
+  if (auto pids = check_pids(config.selection.pids, config.count_functions); !pids)
     return tl::make_unexpected(pids.error());
   std::optional<Child> child;
   if (!config.selection.command.empty()) {
@@ -93,17 +93,18 @@ Result<int> trace(const TraceConfig& config) {
   }
   auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
                               .listed_only = !config.selection.all,
-                              .count_functions = config.probes.functions});
+                              .count_functions = config.count_functions});
   if (!tracer) return tl::make_unexpected(tracer.error());
 
-  if (config.probes.functions)
+  if (config.count_functions)
     spdlog::warn(
         "--functions: each call of a Python function in these interpreters traps into the kernel, "
         "about {:.1f} \u00B5s each, whoever runs them; do not leave it on",
         static_cast<double>(tracer->site_cost_ns()) / 1000);
   auto sink = make_sink(config, output->get());
   Pipeline pipeline(config.threshold_ns, {sink.get()});
-  LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr, config.probes);
+  LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr, config.probes,
+                    config.count_functions);
   if (child) (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
   if (config.selection.all)

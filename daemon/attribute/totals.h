@@ -49,6 +49,9 @@ class Totals {
   Totals() = default;
   explicit Totals(TotalsLimits limits) : limits_(limits) {}
 
+  // What is there already stays.
+  void set_limits(TotalsLimits limits) { limits_ = limits; }
+
   void on_progress(const LoopProgress& progress, const WorkloadProcess& process, uint64_t now_ns);
   void on_stall(const StallReport& report);
   void on_tick(uint64_t now_ns);  // drops what has been gone for long enough

@@ -45,11 +45,13 @@ struct JsonLinesOptions {
   std::string path;
   uint64_t max_bytes = 100'000'000;
   size_t files = 5;  // kept, the newest included
+  bool operator==(const JsonLinesOptions&) const = default;
 };
 
 struct ExportOptions {
   bool journal = false;
   std::optional<JsonLinesOptions> json_lines;
+  bool operator==(const ExportOptions&) const = default;
 };
 
 // What the rules say of one workload.

@@ -104,10 +104,12 @@ Findings Timeline::on_verdict(const LoopVerdict& event) {
   Findings findings;
   Loop* loop = find({event.row, event.generation});
   if (!loop) return findings;
+  bool no_more = loop->stage == Stage::kWatched && !event.is_loop;
   loop->stage = event.is_loop ? Stage::kWatched : Stage::kIgnored;
   loop->kind = event.kind;
   for (const Stall& stall : std::exchange(loop->held, {})) found(*loop, stall, findings);
-  if (event.is_loop) findings.progress.push_back(progress_of(*loop, event.time_ns, false));
+  if (event.is_loop || no_more)
+    findings.progress.push_back(progress_of(*loop, event.time_ns, no_more));
   return findings;
 }
 
@@ -260,7 +262,7 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   progress.ended = ended;
   if (!ended && is_stalling(now)) {
     uint64_t age = difference(now_ns, now.phase_start_ns);
-    if (age >= threshold_ns_) progress.stalled_ns = age;
+    if (age >= threshold_of(loop)) progress.stalled_ns = age;
   }
   loop.counted = now;
   return progress;
@@ -290,13 +292,14 @@ Findings Timeline::on_state(const LoopState& event) {
     found(loop, stall, findings);
   }
   uint64_t age = is_stalling(state) ? difference(event.time_ns, state.phase_start_ns) : 0;
-  if (age >= threshold_ns_ * kInProgressFactor) {
+  uint64_t long_ns = threshold_of(loop) * kInProgressFactor;
+  if (age >= long_ns) {
     if (loop.open_start_ns != state.phase_start_ns) {
       loop.open_start_ns = state.phase_start_ns;
       loop.next_report_ns = 0;
     }
     if (age >= loop.next_report_ns) {
-      loop.next_report_ns = std::max(loop.next_report_ns, threshold_ns_ * kInProgressFactor) * 2;
+      loop.next_report_ns = std::max(loop.next_report_ns, long_ns) * 2;
       while (loop.next_report_ns <= age) loop.next_report_ns *= 2;
       Stall stall = open_phase(loop, event.time_ns);
       stall.in_progress = true;
@@ -317,7 +320,7 @@ Findings Timeline::on_end(const LoopEnded& event) {
   bool was_busy = loop->last.phase == LS_PHASE_BUSY && record.open != 0;
   uint64_t age = difference(record.header.time_ns, loop->last.phase_start_ns);
   bool reported = loop->open_start_ns != 0 && loop->open_start_ns == loop->last.phase_start_ns;
-  if (was_busy && age >= threshold_ns_ && (signal != 0 || reported)) {
+  if (was_busy && age >= threshold_of(*loop) && (signal != 0 || reported)) {
     Stall stall = open_phase(*loop, record.header.time_ns);
     stall.killed_by = signal;
     take_samples(*loop, stall);

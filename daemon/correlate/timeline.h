@@ -65,11 +65,14 @@ class Timeline {
   Loop* find(LoopId id);
   void found(Loop& loop, const Stall& one, Findings& findings);
   LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
+  uint64_t threshold_of(const Loop& loop) const {
+    return loop.last.threshold_ns > 0 ? loop.last.threshold_ns : threshold_ns_;
+  }
   void take_samples(Loop& loop, Stall& stall);
   static void take_functions(Loop& loop, Stall& stall);
   Stall open_phase(const Loop& loop, uint64_t now_ns) const;
 
-  uint64_t threshold_ns_;
+  uint64_t threshold_ns_;           // of a loop that has none of its own
   std::map<uint32_t, Loop> loops_;  // by row
   uint64_t lost_records_ = 0;
   uint64_t late_records_ = 0;

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "daemon/base/fd.h"
+#include "daemon/probe/privileges.h"
 
 namespace loopsight {
 namespace {
@@ -96,12 +97,14 @@ std::vector<Feature> probe_features() {
                       .required = false,
                       .detail = fmt::format("{} {}", kernel.release, kernel.machine),
                       .remedy = ""});
-  bool root = geteuid() == 0;
+  bool rights = may_trace();
   features.push_back({.name = "rights",
-                      .ok = root,
+                      .ok = rights,
                       .required = true,
-                      .detail = root ? "root" : "not root: BPF programs cannot be loaded",
-                      .remedy = root ? "" : "run it with sudo"});
+                      .detail = geteuid() == 0 ? "root"
+                                : rights       ? "CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN"
+                                               : "not root: BPF programs cannot be loaded",
+                      .remedy = rights ? "" : "run it with sudo"});
   bool btf = access(kBtf, R_OK) == 0;
   features.push_back(
       {.name = "BTF",

@@ -21,6 +21,7 @@
 #include "daemon/base/fd.h"
 #include "daemon/base/text.h"
 #include "daemon/probe/features.h"
+#include "daemon/probe/privileges.h"
 #include "daemon/probe/tracer_state.h"
 
 namespace loopsight {
@@ -74,10 +75,10 @@ bool is_attached_later(std::string_view name) {
 }
 
 Result<void> check_ground() {
-  if (geteuid() != 0)
+  if (!may_trace())
     return failure(
-        "cannot load BPF programs: not root; run it with sudo (see what it needs with "
-        "'loopsight check')");
+        "cannot load BPF programs: not root, and without CAP_BPF and CAP_PERFMON; run it with sudo "
+        "(see what it needs with 'loopsight check')");
   if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
     return failure(
         "cannot read /sys/kernel/btf/vmlinux: this kernel has no type information; use one built "
@@ -240,6 +241,28 @@ bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool i
   return true;
 }
 
+void Tracer::set_threshold(uint32_t row, uint32_t generation, uint64_t threshold_ns) {
+  if (row == 0 || row >= LS_MAX_LOOPS) return;
+  ls_loop& loop = state_->table[row];
+  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
+  std::atomic_ref<__u64>(loop.threshold_ns).store(threshold_ns);
+}
+
+void Tracer::unwatch(uint32_t row, uint32_t generation) {
+  if (row == 0 || row >= LS_MAX_LOOPS) return;
+  ls_loop& loop = state_->table[row];
+  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
+  std::atomic_ref<__u32>(loop.flags).fetch_or(LS_LOOP_UNWATCHED | LS_LOOP_REJECTED);
+  stop_sampling(row);
+}
+
+void Tracer::stop_sampling(uint32_t row) {
+  auto sampler = state_->samplers.find(row);
+  if (sampler == state_->samplers.end()) return;
+  bpf_link__destroy(sampler->second);
+  state_->samplers.erase(sampler);
+}
+
 void Tracer::set_own_call(uint32_t row, uint32_t generation, uint64_t code) {
   if (row == 0 || row >= LS_MAX_LOOPS) return;
   ls_loop& loop = state_->table[row];
@@ -256,10 +279,7 @@ void Tracer::ask_again(uint32_t row, uint32_t generation) {
 
 void Tracer::free_row(uint32_t row) {
   if (row == 0 || row >= LS_MAX_LOOPS) return;
-  if (auto sampler = state_->samplers.find(row); sampler != state_->samplers.end()) {
-    bpf_link__destroy(sampler->second);
-    state_->samplers.erase(sampler);
-  }
+  stop_sampling(row);
   ls_loop& loop = state_->table[row];
   uint32_t generation = loop.generation;
   std::memset(&loop, 0, sizeof(loop));

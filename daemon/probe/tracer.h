@@ -68,6 +68,10 @@ class Tracer {
   // Says whether what polls in a row is a loop, and whether native code makes its poll calls. False
   // where the row has another owner by now.
   bool set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native);
+  // A busy phase of the row's loop is a stall from this length on.
+  void set_threshold(uint32_t row, uint32_t generation, uint64_t threshold_ns);
+  // Stops watching a loop. It is met anew when its process is watched again.
+  void unwatch(uint32_t row, uint32_t generation);
   // Says by which code object the _run_once of an asyncio loop polls.
   void set_own_call(uint32_t row, uint32_t generation, uint64_t code);
   // Has the kernel send the poller record of a row again, at its next poll call.
@@ -105,6 +109,7 @@ class Tracer {
  private:
   struct State;
   explicit Tracer(std::unique_ptr<State> state);
+  void stop_sampling(uint32_t row);
   std::unique_ptr<State> state_;
 };
 

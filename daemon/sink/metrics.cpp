@@ -163,6 +163,11 @@ void add_self(Families& families, const Snapshot& snapshot) {
     families.counter("loopsight_bpf_run_seconds_total", "Time spent in our BPF programs.",
                      {{"program", program.program}}, seconds(program.run_time_ns));
   }
+  families.gauge("loopsight_config_last_reload_successful",
+                 "1 where the newest try to read the configuration succeeded.", {},
+                 snapshot.config_is_current ? 1 : 0);
+  families.gauge("loopsight_config_last_reload_success_timestamp_seconds",
+                 "When the configuration was last read.", {}, snapshot.config_read_seconds);
   for (const auto& [reason, count] : snapshot.lost)
     families.counter("loopsight_events_lost_total", "Kernel records and state that did not fit.",
                      {{"reason", reason}}, static_cast<double>(count));

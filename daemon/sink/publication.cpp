@@ -10,6 +10,15 @@ void Publication::publish(Snapshot snapshot) {
   snapshot_ = std::move(shared);
 }
 
+void Publication::set_ring_size(size_t ring_size) {
+  std::lock_guard lock(mutex_);
+  limits_.stalls = ring_size;
+  while (stalls_.size() > limits_.stalls) {
+    kept_bytes_ -= stalls_.back().json->size();
+    stalls_.pop_back();
+  }
+}
+
 std::shared_ptr<const Snapshot> Publication::snapshot() const {
   std::lock_guard lock(mutex_);
   return snapshot_;

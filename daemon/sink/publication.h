@@ -39,6 +39,8 @@ struct Snapshot {
   std::vector<std::pair<std::string, uint64_t>> lost;       // by reason
   std::vector<std::pair<std::string, uint64_t>> discarded;  // by reason
   bool ready = false;
+  bool config_is_current = true;   // the newest try to read the configuration succeeded
+  double config_read_seconds = 0;  // when it last did, since the Unix epoch
 };
 
 // How much of the newest stalls is kept; the older ones go, but the newest stays.
@@ -53,6 +55,7 @@ class Publication : public Sink {
       : clock_(clock), host_(std::move(host)), limits_(limits) {}
 
   void publish(Snapshot snapshot);
+  void set_ring_size(size_t ring_size);
   std::shared_ptr<const Snapshot> snapshot() const;  // never null
 
   Result<void> on_stall(const StallReport& report) override;

@@ -39,8 +39,12 @@ TEST(CommandLine, TraceTakesPidsInEveryForm) {
 
 TEST(CommandLine, TheOthersHaveTheContractsDefaults) {
   auto run = parse<RunConfig>({"run"});
-  EXPECT_EQ(run.listen_address, "127.0.0.1:9788");
-  EXPECT_EQ(run.threshold_ns, 50'000'000U);
+  EXPECT_TRUE(run.listen_address.empty());  // as the configuration file says
+  EXPECT_FALSE(run.threshold_ns);
+  run = parse<RunConfig>({"run", "--config", "a.yml", "--config.check", "--threshold", "1s"});
+  EXPECT_EQ(run.config_file, "a.yml");
+  EXPECT_TRUE(run.check_config);
+  EXPECT_EQ(run.threshold_ns, 1'000'000'000U);
   EXPECT_EQ(parse<CheckConfig>({"check"}).format, Format::kText);
   EXPECT_EQ(parse<ReplayConfig>({"replay", "a.lsrec"}).recording, "a.lsrec");
   auto record = parse<TraceConfig>({"record", "-o", "x", "--all"});

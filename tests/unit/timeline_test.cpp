@@ -116,6 +116,29 @@ TEST_F(TimelineTest, RecognisesARecordOfAnEarlierOwner) {
   EXPECT_EQ(timeline_.late_records(), 1U);
 }
 
+TEST_F(TimelineTest, ALoopMayHaveAThresholdOfItsOwn) {
+  auto own = [](uint64_t now_ms) {
+    LoopState event = state(now_ms, LS_PHASE_BUSY, 1000);
+    event.loop.threshold_ns = 200 * kMs;
+    return event;
+  };
+  EXPECT_EQ(timeline_.on_state(own(1150)).progress[0].stalled_ns, 0U);
+  EXPECT_EQ(timeline_.on_state(own(1250)).progress[0].stalled_ns, 250 * kMs);
+  EXPECT_TRUE(timeline_.on_state(own(2900)).stalls.empty());
+  ASSERT_EQ(timeline_.on_state(own(3100)).stalls.size(), 1U);
+  EXPECT_EQ(timeline_.on_end(end(3150, 9)).stalls.size(), 1U);
+}
+
+TEST_F(TimelineTest, ALoopThatIsNotToBeWatchedAnyMoreEnds) {
+  timeline_.on_state(state(1000, LS_PHASE_POLL, 900));
+  auto findings = timeline_.on_verdict(verdict(false));
+  ASSERT_EQ(findings.progress.size(), 1U);
+  EXPECT_TRUE(findings.progress[0].ended);
+  EXPECT_TRUE(timeline_.on_stall(stall(1100, 1400)).stalls.empty());
+  EXPECT_TRUE(timeline_.on_state(state(2000, LS_PHASE_BUSY, 1100)).progress.empty());
+  EXPECT_TRUE(timeline_.on_end(end(3000)).progress.empty());  // not a second time
+}
+
 TEST(Timeline, HoldsStallsUntilTheVerdict) {
   Timeline timeline(kThreshold);
   timeline.on_poller(poller());
