@@ -13,39 +13,65 @@ std::string culprit_label(const StallReport& report) {
   return report.culprit->module + ":" + report.culprit->function;
 }
 
-WorkloadTotals& Totals::workload_of(const std::string& name) {
-  auto found = workloads_.find(name);
-  if (found != workloads_.end()) return found->second;
-  if (workloads_.size() < limits_.workloads) return workloads_[name];
+std::string Totals::label_of(const std::string& workload) {
+  if (workloads_.contains(workload) || workloads_.size() < limits_.workloads) return workload;
   folded_labels_++;
-  return workloads_[kOther];
+  return kOther;
 }
 
-uint32_t Totals::worker_of(WorkloadTotals& totals, uint32_t worker) {
-  if (totals.workers.contains(worker) || totals.workers.size() < limits_.workers) return worker;
+uint32_t Totals::worker_of(const WorkloadTotals& totals, uint32_t worker) {
+  if (totals.workers.contains(worker)) return worker;
+  size_t all = 0;
+  for (const auto& [name, workload] : workloads_) all += workload.workers.size();
+  if (totals.workers.size() < limits_.workers && all < limits_.all_workers) return worker;
   folded_labels_++;
   return kOtherWorker;
 }
 
+// What a file says of its version is its author's to choose.
+Totals::Kind Totals::kind_of(const WorkloadTotals& totals, const LoopProgress& progress,
+                             const std::string& python) {
+  Kind kind{name_of(progress.kind), python};
+  if (totals.loops.contains(kind) || totals.loops.size() < limits_.kinds) return kind;
+  folded_labels_++;
+  return {kOther, kOther};
+}
+
+Totals::AliveLoops::iterator Totals::enter(const LoopProgress& progress,
+                                           const WorkloadProcess& process) {
+  std::string label = label_of(process.workload);
+  WorkloadTotals& workload = workloads_[label];
+  Alive loop{.workload = process.workload,
+             .label = label,
+             .worker = worker_of(workload, process.worker),
+             .kind = kind_of(workload, progress, process.python)};
+  workload.loops[loop.kind]++;
+  return alive_.insert_or_assign(progress.loop, std::move(loop)).first;
+}
+
+void Totals::leave(AliveLoops::iterator loop) {
+  WorkloadTotals& workload = workloads_[loop->second.label];
+  workload.workers[loop->second.worker].stalled_ns.erase(loop->first);
+  auto count = workload.loops.find(loop->second.kind);
+  if (count != workload.loops.end() && count->second > 0) count->second--;
+  alive_.erase(loop);
+}
+
 void Totals::on_progress(const LoopProgress& progress, const WorkloadProcess& process,
                          uint64_t now_ns) {
-  WorkloadTotals& workload = workload_of(process.workload);
-  workload.last_alive_ns = now_ns;
   auto alive = alive_.find(progress.loop);
-  if (alive == alive_.end()) {
-    std::pair<std::string, std::string> kind{name_of(progress.kind), process.python};
-    workload.loops[kind]++;
-    alive = alive_
-                .emplace(progress.loop, Alive{.workload = process.workload,
-                                              .worker = worker_of(workload, process.worker),
-                                              .kind = std::move(kind)})
-                .first;
+  if (alive != alive_.end() && alive->second.workload != process.workload) {
+    leave(alive);  // its process is described anew
+    alive = alive_.end();
   }
-  if (alive->second.kind.first != name_of(progress.kind)) {  // it is known better by now
-    workload.loops[alive->second.kind]--;
-    if (workload.loops[alive->second.kind] == 0) workload.loops.erase(alive->second.kind);
-    alive->second.kind.first = name_of(progress.kind);
-    workload.loops[alive->second.kind]++;
+  if (alive == alive_.end()) alive = enter(progress, process);
+  WorkloadTotals& workload = workloads_[alive->second.label];
+  workload.last_alive_ns = now_ns;
+  Kind& kind = alive->second.kind;
+  if (kind.first != name_of(progress.kind) && kind.first != kOther) {  // it is known better by now
+    if (--workload.loops[kind] == 0) workload.loops.erase(kind);
+    kind = kind_of(workload, progress, kind.second);
+    workload.loops[kind]++;
   }
   WorkerTotals& worker = workload.workers[alive->second.worker];
   worker.iterations += progress.iterations;
@@ -59,19 +85,13 @@ void Totals::on_progress(const LoopProgress& progress, const WorkloadProcess& pr
     for (size_t j = 0; j < LS_MAX_BUCKETS; j++)
       workload.gc[i].buckets[j] += progress.gc_buckets[i][j];
   }
-  if (progress.lost_stalls > 0) {
-    workload.stalls[LS_CAUSE_UNKNOWN] += progress.lost_stalls;
-  }
-  if (!progress.ended) return;
-  worker.stalled_ns.erase(progress.loop);
-  auto loops = workload.loops.find(alive->second.kind);
-  if (loops != workload.loops.end() && loops->second > 0) loops->second--;
-  alive_.erase(alive);
+  if (progress.lost_stalls > 0) workload.stalls[LS_CAUSE_UNKNOWN] += progress.lost_stalls;
+  if (progress.ended) leave(alive);
 }
 
 void Totals::on_stall(const StallReport& report) {
   if (report.stall.in_progress) return;  // counted when it ends
-  WorkloadTotals& workload = workload_of(report.process.workload);
+  WorkloadTotals& workload = workloads_[label_of(report.process.workload)];
   workload.stalls[report.cause]++;
   std::string culprit = culprit_label(report);
   std::pair<uint32_t, std::string> key{report.cause, culprit};

@@ -16,8 +16,10 @@ namespace loopsight {
 
 struct TotalsLimits {
   size_t workloads = 500;
-  size_t workers = 64;   // of one workload
-  size_t culprits = 32;  // of one workload
+  size_t workers = 64;                // of one workload
+  size_t culprits = 32;               // of one workload
+  size_t all_workers = LS_MAX_LOOPS;  // of all workloads
+  size_t kinds = 16;                  // of one workload: pairs of loop and python
   uint64_t keep_ns = 300'000'000'000;
 };
 
@@ -61,17 +63,24 @@ class Totals {
   size_t loops() const { return alive_.size(); }
 
  private:
+  using Kind = std::pair<std::string, std::string>;
   struct Alive {
-    std::string workload;
+    std::string workload;  // of its process
+    std::string label;     // where it is counted: that, or "other"
     uint32_t worker;
-    std::pair<std::string, std::string> kind;
+    Kind kind;
   };
-  WorkloadTotals& workload_of(const std::string& name);
-  uint32_t worker_of(WorkloadTotals& totals, uint32_t worker);
+  using AliveLoops = std::map<LoopId, Alive>;
+  std::string label_of(const std::string& workload);
+  uint32_t worker_of(const WorkloadTotals& totals, uint32_t worker);
+  Kind kind_of(const WorkloadTotals& totals, const LoopProgress& progress,
+               const std::string& python);
+  AliveLoops::iterator enter(const LoopProgress& progress, const WorkloadProcess& process);
+  void leave(AliveLoops::iterator loop);
 
   TotalsLimits limits_;
   std::map<std::string, WorkloadTotals> workloads_;
-  std::map<LoopId, Alive> alive_;
+  AliveLoops alive_;
   uint64_t folded_labels_ = 0;
 };
 

@@ -5,6 +5,8 @@
 #include <regex>
 #include <set>
 
+#include "tests/bench/many_workloads.h"
+
 namespace loopsight {
 namespace {
 
@@ -66,6 +68,47 @@ TEST(Metrics, HasNoPidNoAddressAndOnlyKnownLabels) {
   EXPECT_EQ(labels,
             (std::set<std::string>{"cause", "culprit", "kernel", "le", "loop", "probe", "program",
                                    "python", "reason", "version", "worker", "workload"}));
+}
+
+std::string page_of(uint32_t workloads, uint32_t workers, uint32_t culprits) {
+  Snapshot snapshot;
+  snapshot.totals = many_workloads(workloads, workers, culprits);
+  snapshot.discarded = {{"folded_label", snapshot.totals.folded_labels()}};
+  Publication publication(WallClock::fixed(0), "h", 1);
+  publication.publish(std::move(snapshot));
+  return metrics_page(Metrics(publication, "1"));
+}
+
+size_t count_of(const std::string& text, const std::string& what) {
+  size_t count = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) count++;
+  return count;
+}
+
+TEST(Metrics, HoldsThreeHundredWorkloadsOfFourWorkers) {
+  std::string text = page_of(300, 4, 40);
+  EXPECT_EQ(count_of(text, "loopsight_loop_idle_seconds_total{"), 300U * 4);
+  EXPECT_EQ(count_of(text, "loopsight_loop_busy_seconds_total{"), 300U * 4 * LS_CAUSES);
+  EXPECT_EQ(count_of(text, "loopsight_loop_iteration_seconds_bucket{"), 300U * 4 * LS_MAX_BUCKETS);
+  // 32 culprits of each; the other eight of forty, each with a cause of its own, are "other".
+  EXPECT_EQ(count_of(text, "loopsight_stall_seconds_total{"), 300U * (32 + 8));
+  EXPECT_EQ(count_of(text, "culprit=\"other\"}"), 300U * 8);
+  EXPECT_NE(text.find("loopsight_discarded_total{reason=\"folded_label\"} 2400\n"),
+            std::string::npos);
+  EXPECT_LT(text.size(), 10'000'000U);
+}
+
+TEST(Metrics, IsBoundedWhateverTheHostRuns) {
+  std::string text = page_of(700, 6, 60);
+  TotalsLimits limits;
+  size_t workloads = limits.workloads + 1;
+  EXPECT_LE(count_of(text, "loopsight_loop_idle_seconds_total{"), limits.all_workers + workloads);
+  EXPECT_EQ(count_of(text, "loopsight_stalls_total{"), workloads * LS_CAUSES);
+  EXPECT_LE(count_of(text, "loopsight_stall_seconds_total{"),
+            workloads * (limits.culprits + LS_CAUSES));
+  EXPECT_GT(count_of(text, "workload=\"other\""), 0U);
+  EXPECT_GT(count_of(text, "worker=\"other\""), 0U);
+  EXPECT_EQ(text.find("production-service-600"), std::string::npos);
 }
 
 TEST(Metrics, ShowsARunningStallProbesAndItsOwnCost) {

@@ -78,6 +78,60 @@ TEST(Totals, FoldsWhatIsOverTheLimits) {
   EXPECT_GT(totals.folded_labels(), 0U);
 }
 
+TEST(Totals, FoldsWorkersOverTheLimitOfAllWorkloads) {
+  Totals totals({.all_workers = 3});
+  for (uint32_t i = 1; i <= 6; i++)
+    totals.on_progress(progress(i, 1), process("w" + std::to_string(i % 2), i), 1);
+  size_t workers = 0;
+  uint64_t iterations = 0;
+  for (const auto& [name, workload] : totals.workloads()) {
+    workers += workload.workers.size();
+    for (const auto& [number, worker] : workload.workers) iterations += worker.iterations;
+  }
+  EXPECT_EQ(workers, 3U + 2U);  // one "other" in each of the two workloads
+  EXPECT_EQ(iterations, 6U);
+  EXPECT_EQ(totals.folded_labels(), 3U);
+}
+
+TEST(Totals, FoldsTheKindsOfLoopThatAProcessMakesUp) {
+  Totals totals({.kinds = 2});
+  for (uint32_t i = 1; i <= 5; i++) {
+    WorkloadProcess one = process("a", i);
+    one.python = "3." + std::to_string(i);
+    totals.on_progress(progress(i, 1), one, 1);
+  }
+  const auto& loops = totals.workloads().at("a").loops;
+  EXPECT_EQ(loops.size(), 3U);
+  EXPECT_EQ(loops.at({"other", "other"}), 3U);
+  for (uint32_t i = 1; i <= 5; i++) {
+    LoopProgress last = progress(i, 1);
+    last.ended = true;
+    totals.on_progress(last, process("a", i), 2);
+  }
+  EXPECT_EQ(loops.at({"other", "other"}), 0U);
+}
+
+TEST(Totals, MovesALoopWhoseProcessIsDescribedAnew) {
+  Totals totals;
+  totals.on_progress(progress(1, 5), process("unknown"), 1);
+  totals.on_progress(progress(1, 7), process("shop"), 2);
+  EXPECT_EQ(totals.workloads().at("unknown").loops.at({"asyncio", "3.11.2"}), 0U);
+  EXPECT_EQ(totals.workloads().at("shop").loops.at({"asyncio", "3.11.2"}), 1U);
+  EXPECT_EQ(totals.workloads().at("shop").workers.at(0).iterations, 7U);
+  EXPECT_EQ(totals.loops(), 1U);
+}
+
+TEST(Totals, CountsALoopAsWhatItTurnsOutToBe) {
+  Totals totals;
+  LoopProgress early = progress(1, 5);
+  early.kind = LoopKind::kUnknown;
+  totals.on_progress(early, process("a"), 1);
+  totals.on_progress(progress(1, 5), process("a"), 2);
+  const auto& loops = totals.workloads().at("a").loops;
+  EXPECT_EQ(loops.size(), 1U);
+  EXPECT_EQ(loops.at({"asyncio", "3.11.2"}), 1U);
+}
+
 TEST(Totals, CountsAStallOnceAndNotWhileItRuns) {
   Totals totals;
   StallReport running = report("a", LS_CAUSE_SLEEP);
