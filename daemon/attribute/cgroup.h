@@ -1,4 +1,4 @@
-// Where a process runs, from its /proc/PID/cgroup: the container and the systemd unit.
+// Where a process runs, from its /proc/PID/cgroup: pod, container and systemd unit.
 #pragma once
 
 #include <string>
@@ -7,13 +7,18 @@
 namespace loopsight {
 
 struct Placement {
-  std::string container;  // the runtime's 64 hexadecimal digits, "" outside a container
+  std::string container;  // the innermost: 64 hexadecimal digits, or the name that LXC or systemd's
+                          // machines have; "" outside one
+  std::string pod;        // Kubernetes' UID of the pod, as the API spells it
   std::string unit;       // "uvicorn.service", "" without one
+  bool unit_is_inside = false;  // the unit is the container's own systemd's
 };
 
-// Knows the paths of Docker, containerd, CRI-O and Podman under both cgroup versions and both
-// cgroup drivers, and systemd's slices. Login sessions (session-3.scope, user@1000.service) are no
-// unit: they say who started a program, not what it is.
+// Knows the paths of Docker, containerd, CRI-O, Podman, LXC and systemd-nspawn, one inside another
+// too, under both cgroup versions and both cgroup drivers, and systemd's slices. No unit are:
+// scopes (login sessions, applications of a desktop, snaps and flatpaks: they say who started a
+// program, not what it is), services whose name changes with each start (systemd-run), and those of
+// the container runtimes themselves.
 Placement parse_cgroup(std::string_view text);
 
 }  // namespace loopsight

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/attribute/cgroup.h"
+#include "daemon/attribute/container_names.h"
 #include "daemon/attribute/proc.h"
 #include "daemon/attribute/python_layout.h"
 
@@ -104,6 +105,9 @@ ProcessFacts ProcessReader::read(uint32_t tgid) {
   Placement placement = parse_cgroup(read_proc_file(directory + "cgroup", 65536).value_or(""));
   facts.container = placement.container;
   facts.unit = placement.unit;
+  ContainerNames names = find_container_names(proc_root_, tgid, placement);
+  facts.container_name = names.workload;
+  facts.pod = names.pod;
   return facts;
 }
 

@@ -12,7 +12,8 @@ constexpr size_t kMaxLabelBytes = 128;
 }  // namespace
 
 std::string workload_name(const ProcessFacts& facts) {
-  // Of a container nothing but its id can be had here; twelve digits are what its tools show.
+  if (!facts.container_name.empty()) return clean_text(facts.container_name, kMaxLabelBytes);
+  // Nothing but the id is known; twelve digits of it are what the runtimes' tools show.
   if (!facts.container.empty()) return clean_text(facts.container.substr(0, 12), kMaxLabelBytes);
   for (const std::string* name : {&facts.unit, &facts.program, &facts.comm})
     if (!name->empty()) return clean_text(*name, kMaxLabelBytes);
@@ -33,7 +34,8 @@ void Workloads::on_facts(const ProcessFacts& facts) {
                           .comm = clean_text(facts.comm, kMaxLabelBytes),
                           .python = clean_text(facts.python, 32),
                           .unit = clean_text(facts.unit, kMaxLabelBytes),
-                          .container = clean_text(facts.container, kMaxLabelBytes)};
+                          .container = clean_text(facts.container, kMaxLabelBytes),
+                          .pod = clean_text(facts.pod, 2 * kMaxLabelBytes)};
   std::set<uint32_t>& used = workers_[process.workload];
   while (used.contains(process.worker)) process.worker++;
   used.insert(process.worker);

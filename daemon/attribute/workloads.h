@@ -23,6 +23,7 @@ struct WorkloadProcess {
   std::string python;
   std::string unit;       // "" without one
   std::string container;  // "" outside one
+  std::string pod;        // "namespace/pod", "" outside Kubernetes
 };
 
 // The processes that were met, by tgid. A worker's number is given again after its process ends.

@@ -121,6 +121,8 @@ Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> p
   facts.program = text("program");
   facts.unit = text("unit");
   facts.container = text("container");
+  facts.container_name = text("container_name");
+  facts.pod = text("pod");
   return Event(std::move(facts));
 }
 
@@ -227,6 +229,8 @@ std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns) {
                          {"program", facts.program},
                          {"unit", facts.unit},
                          {"container", facts.container},
+                         {"container_name", facts.container_name},
+                         {"pod", facts.pod},
                      },
                      time_ns, facts.tgid);
 }

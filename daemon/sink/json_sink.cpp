@@ -166,7 +166,8 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"import", import_json(report.import)},
           {"call", call_json(report.call)},
           {"functions", functions_json(report)},
-          {"inferred", inferred_json(report.moved)}};
+          {"inferred", inferred_json(report.moved)},
+          {"pod", text_or_null(process.pod)}};
 }
 
 Json summary_json(const Summary& summary) {

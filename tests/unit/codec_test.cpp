@@ -114,7 +114,9 @@ TEST(Encode, FactsComeBackAsTheyWere) {
                      .comm = "uvicorn",
                      .program = "app \"x\"\n",
                      .unit = "a.service",
-                     .container = ""};
+                     .container = "",
+                     .container_name = "prod/shop/web",
+                     .pod = "prod/shop-x2x7z"};
   auto event = decode(encode(facts, 5));
   ASSERT_TRUE(event);
   const auto& back = std::get<ProcessFacts>(*event);
@@ -123,6 +125,8 @@ TEST(Encode, FactsComeBackAsTheyWere) {
   EXPECT_TRUE(back.is_python);
   EXPECT_EQ(back.program, facts.program);
   EXPECT_EQ(back.unit, "a.service");
+  EXPECT_EQ(back.container_name, "prod/shop/web");
+  EXPECT_EQ(back.pod, "prod/shop-x2x7z");
 }
 
 TEST(Encode, FactsOfAHostileProcessAreStillJson) {

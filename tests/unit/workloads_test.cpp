@@ -17,6 +17,8 @@ TEST(WorkloadName, PrefersContainerThenUnitThenProgram) {
   EXPECT_EQ(workload_name(one), "api.service");
   one.container = std::string(64, 'b');
   EXPECT_EQ(workload_name(one), "bbbbbbbbbbbb");
+  one.container_name = "prod/shop/web";
+  EXPECT_EQ(workload_name(one), "prod/shop/web");
   EXPECT_EQ(workload_name(ProcessFacts{}), "unknown");
 }
 
