@@ -35,6 +35,14 @@ void add_format(CLI::App* command, Raw& raw) {
       ->check(CLI::IsMember({"text", "json"}));
 }
 
+void add_results_format(CLI::App* command, Raw& raw) {
+  command
+      ->add_option("--format", raw.format,
+                   "how to print: text, json (one object a line), or stalled time by stack as a "
+                   "profile: folded, speedscope or pprof")
+      ->check(CLI::IsMember({"text", "json", "folded", "speedscope", "pprof"}));
+}
+
 void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
   command->add_option("--pid", config.selection.pids, "watch these processes and their children")
       ->delimiter(',')
@@ -50,7 +58,13 @@ void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
                     "count function calls in stalls (3.8 to 3.10 and 3.15): slows every call down");
 }
 
-Format format_of(const Raw& raw) { return raw.format == "json" ? Format::kJson : Format::kText; }
+Format format_of(const Raw& raw) {
+  if (raw.format == "json") return Format::kJson;
+  if (raw.format == "folded") return Format::kFolded;
+  if (raw.format == "speedscope") return Format::kSpeedscope;
+  if (raw.format == "pprof") return Format::kPprof;
+  return Format::kText;
+}
 
 Printed wrong_usage(const std::string& command, const std::string& what) {
   std::string help =
@@ -94,7 +108,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   CLI::App* trace = app.add_subcommand(
       "trace", "print stalls as they end: of -- COMMAND, of running processes, or of all");
   add_selection(trace, trace_config, raw);
-  add_format(trace, raw);
+  add_results_format(trace, raw);
   trace->add_option("--output", trace_config.output, "write the results to a file")
       ->type_name("FILE");
   trace->add_flag("-q,--quiet", trace_config.quiet, "text: one line a stall, no summary");
@@ -134,7 +148,9 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
 
   CLI::App* replay = app.add_subcommand("replay", "put a recording through the same pipeline");
   replay->add_option("FILE", replay_config.recording, "made by 'loopsight record'")->required();
-  add_format(replay, raw);
+  add_results_format(replay, raw);
+  replay->add_option("--output", replay_config.output, "write the results to a file")
+      ->type_name("FILE");
   replay->add_flag("-q,--quiet", replay_config.quiet, "text: one line a stall, no summary");
 
   std::string name = arguments.empty() ? "" : arguments[0];

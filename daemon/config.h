@@ -10,7 +10,7 @@
 
 namespace loopsight {
 
-enum class Format { kText, kJson };
+enum class Format { kText, kJson, kFolded, kSpeedscope, kPprof };
 
 // Which processes a trace watches: exactly one of the three is given.
 struct Selection {
@@ -48,6 +48,7 @@ struct CheckConfig {
 
 struct ReplayConfig {
   std::string recording;
+  std::string output;  // a file for the results, "" for standard output
   std::optional<uint64_t> threshold_ns;
   Format format = Format::kText;
   bool quiet = false;

@@ -1,16 +1,14 @@
 // `loopsight replay`: a recording through the same pipeline.
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <cstdio>
-#include <memory>
+#include <algorithm>
+#include <cstring>
 
 #include "bpf/wire.h"
 #include "daemon/commands.h"
 #include "daemon/event/recording.h"
 #include "daemon/pipeline.h"
-#include "daemon/sink/json_sink.h"
-#include "daemon/sink/text_sink.h"
+#include "daemon/results.h"
 
 namespace loopsight {
 
@@ -18,15 +16,11 @@ Result<int> replay(const ReplayConfig& config) {
   auto recording = RecordingReader::open(config.recording);
   if (!recording) return tl::make_unexpected(recording.error());
   const RecordingHeader& header = recording->header();
-  WallClock clock = WallClock::fixed(header.wall_offset_ns);
-  std::unique_ptr<Sink> sink;
-  if (config.format == Format::kJson)
-    sink = std::make_unique<JsonSink>(stdout, clock, header.host);
-  else
-    sink = std::make_unique<TextSink>(
-        stdout, clock,
-        TextOptions{.color = isatty(STDOUT_FILENO) == 1 && !std::getenv("NO_COLOR"),
-                    .quiet = config.quiet});
+  auto output = open_output(config.output, config.format);
+  if (!output) return tl::make_unexpected(output.error());
+  auto sink = make_results_sink(
+      {.format = config.format, .quiet = config.quiet, .to_file = !config.output.empty()},
+      output->get(), WallClock::fixed(header.wall_offset_ns), header.host);
   Pipeline pipeline(header.threshold_ns, {sink.get()});
   Result<void> fed;
   uint64_t first_ns = 0;

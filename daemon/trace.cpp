@@ -1,13 +1,8 @@
 // `loopsight trace` and `loopsight record`: a trace in the foreground.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <optional>
 
@@ -16,27 +11,10 @@
 #include "daemon/commands.h"
 #include "daemon/live.h"
 #include "daemon/live_source.h"
-#include "daemon/sink/json_sink.h"
-#include "daemon/sink/text_sink.h"
+#include "daemon/results.h"
 
 namespace loopsight {
 namespace {
-
-struct FileCloser {
-  void operator()(std::FILE* file) const {
-    if (file != stdout) std::fclose(file);
-  }
-};
-using File = std::unique_ptr<std::FILE, FileCloser>;
-
-Result<File> open_output(const std::string& path) {
-  if (path.empty()) return File(stdout);
-  File file(std::fopen(path.c_str(), "we"));
-  if (!file)
-    return failure(fmt::format("cannot write {}: {}; give another path to --output",
-                               clean_text(path, 200), std::strerror(errno)));
-  return file;
-}
 
 Result<void> check_pids(const std::vector<uint32_t>& pids, bool functions) {
   ProcessReader reader;
@@ -60,13 +38,6 @@ Result<void> check_pids(const std::vector<uint32_t>& pids, bool functions) {
   return {};
 }
 
-std::unique_ptr<Sink> make_sink(const TraceConfig& config, std::FILE* out) {
-  WallClock clock = WallClock::live();
-  if (config.format == Format::kJson) return std::make_unique<JsonSink>(out, clock, host_name());
-  bool color = config.output.empty() && isatty(STDOUT_FILENO) == 1 && !std::getenv("NO_COLOR");
-  return std::make_unique<TextSink>(out, clock, TextOptions{.color = color, .quiet = config.quiet});
-}
-
 }  // namespace
 
 Result<int> trace(const TraceConfig& config) {
@@ -80,7 +51,7 @@ Result<int> trace(const TraceConfig& config) {
   }
   auto signals = open_signals();
   if (!signals) return tl::make_unexpected(signals.error());
-  auto output = open_output(config.output);
+  auto output = open_output(config.output, config.format);
   if (!output) return tl::make_unexpected(output.error());
   std::optional<RecordingWriter> recorder;
   if (!config.recording.empty()) {
@@ -101,7 +72,9 @@ Result<int> trace(const TraceConfig& config) {
         "--functions: each call of a Python function in these interpreters traps into the kernel, "
         "about {:.1f} \u00B5s each, whoever runs them; do not leave it on",
         static_cast<double>(tracer->site_cost_ns()) / 1000);
-  auto sink = make_sink(config, output->get());
+  auto sink = make_results_sink(
+      {.format = config.format, .quiet = config.quiet, .to_file = !config.output.empty()},
+      output->get(), WallClock::live(), host_name());
   Pipeline pipeline(config.threshold_ns, {sink.get()});
   LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr, config.probes,
                     config.count_functions);

@@ -277,6 +277,9 @@ StallReport Attributor::on_stall(const Stall& seen) const {
   }
   name_code(slices, report);
   name_probed(report);
+  for (Slice& slice : slices)
+    report.stack_times.push_back(
+        {.frames = std::move(slice.frames), .ns = slice.ns, .cause = slice.cause});
   report.advice = find_advice(report).text;
   return report;
 }

@@ -76,6 +76,13 @@ struct FunctionCalls {
   uint64_t calls = 0;
 };
 
+// A part of a busy phase and the whole stack that it was spent in.
+struct StackTime {
+  std::vector<Frame> frames;  // innermost first
+  uint64_t ns = 0;
+  uint32_t cause = LS_CAUSE_CPU;
+};
+
 struct StallReport {
   Stall stall;
   WorkloadProcess process;
@@ -90,7 +97,9 @@ struct StallReport {
   std::optional<ReadyCallbacks> callbacks;
   std::optional<GilHolder> gil_holder;
   std::vector<Contributor> contributors;  // the largest first
-  std::vector<MovedTime> moved;           // already in stall.causes
+  std::vector<StackTime>
+      stack_times;               // in the order of time; what no stack was seen of is not in it
+  std::vector<MovedTime> moved;  // already in stall.causes
   std::optional<GcReport> gc;
   std::optional<ImportReport> import;
   std::optional<CallReport> call;        // as the audit probe told it
