@@ -134,6 +134,23 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   run->add_flag("!--no-bpf-stats", run_config.measure_cost,
                 "do not turn the kernel's statistics of BPF programs on");
 
+  run->add_flag("--export.journal", run_config.exports.journal,
+                "write each stall to the system's journal too");
+  auto* lines = run->add_option("--export.json-lines", run_config.exports.json_lines.path,
+                                "write each stall as a line of JSON to a file too")
+                    ->type_name("FILE");
+  run->add_option("--export.json-lines.max-bytes", run_config.exports.json_lines.max_bytes,
+                  "rotate the file before it is larger (64 MiB); takes KiB, MiB, GiB")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::PositiveNumber)
+      ->needs(lines)
+      ->type_name("SIZE");
+  run->add_option("--export.json-lines.files", run_config.exports.json_lines.files,
+                  "how many files to keep, with the one that is written (5)")
+      ->check(CLI::Range(1, 1000))
+      ->needs(lines)
+      ->type_name("N");
+
   CLI::App* check = app.add_subcommand("check", "what this host can do, feature by feature");
   add_format(check, raw);
 

@@ -31,6 +31,16 @@ struct TraceConfig {
   std::optional<uint64_t> duration_ns;
 };
 
+// Where the daemon writes each stall beside HTTP.
+struct ExportsConfig {
+  bool journal = false;
+  struct JsonLines {
+    std::string path;  // "" for none
+    uint64_t max_bytes = 64ULL << 20;
+    uint32_t files = 5;
+  } json_lines;
+};
+
 struct RunConfig {
   // What is not given here is as the configuration file says.
   std::optional<uint64_t> threshold_ns;
@@ -40,6 +50,7 @@ struct RunConfig {
   std::string web_config_file;  // "" for what the configuration says
   bool audit = false;
   bool measure_cost = true;
+  ExportsConfig exports;
 };
 
 struct CheckConfig {

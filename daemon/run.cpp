@@ -8,6 +8,7 @@
 
 #include "daemon/base/text.h"
 #include "daemon/commands.h"
+#include "daemon/exports.h"
 #include "daemon/live.h"
 #include "daemon/live_source.h"
 #include "daemon/log.h"

@@ -52,6 +52,29 @@ TEST(CommandLine, TheOthersHaveTheContractsDefaults) {
   EXPECT_TRUE(record.selection.all);
 }
 
+TEST(CommandLine, RunTakesExports) {
+  EXPECT_FALSE(parse<RunConfig>({"run"}).exports.journal);
+  auto exports =
+      parse<RunConfig>({"run", "--export.journal", "--export.json-lines", "x",
+                        "--export.json-lines.max-bytes", "2MiB", "--export.json-lines.files", "3"})
+          .exports;
+  EXPECT_TRUE(exports.journal);
+  EXPECT_EQ(exports.json_lines.path, "x");
+  EXPECT_EQ(exports.json_lines.max_bytes, 2U << 20);
+  EXPECT_EQ(exports.json_lines.files, 3U);
+  refusal({"run", "--export.json-lines.files", "3"});
+  refusal({"run", "--export.json-lines", "x", "--export.json-lines.files", "0"});
+  refusal({"run", "--export.json-lines", "x", "--export.json-lines.max-bytes", "lots"});
+}
+
+TEST(CommandLine, TraceAndReplayWriteProfiles) {
+  EXPECT_EQ(parse<TraceConfig>({"trace", "--all", "--format", "pprof"}).format, Format::kPprof);
+  auto config = parse<ReplayConfig>({"replay", "a", "--format", "folded", "--output", "b"});
+  EXPECT_EQ(config.format, Format::kFolded);
+  EXPECT_EQ(config.output, "b");
+  refusal({"check", "--format", "folded"});
+}
+
 TEST(CommandLine, PrintsHelpAndVersion) {
   for (const char* command : {"trace", "run", "check", "record", "replay"}) {
     auto help = parse<Printed>({command, "--help"});
