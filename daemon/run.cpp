@@ -15,6 +15,7 @@
 #include "daemon/probe/privileges.h"
 #include "daemon/settings.h"
 #include "daemon/sink/metrics.h"
+#include "daemon/sink/profile_window.h"
 #include "daemon/sink/publication.h"
 #include "daemon/supervisor.h"
 #include "daemon/version.h"
@@ -23,6 +24,7 @@
 #include "daemon/web/http_server.h"
 #include "daemon/web/listener.h"
 #include "daemon/web/page.h"
+#include "daemon/web/profile.h"
 
 namespace loopsight {
 namespace {

@@ -160,13 +160,18 @@ def wait_for_port(port, seconds=15):
 
 
 def http_get(port, path="/", timeout=30):
+    status, body = http_get_bytes(port, path, timeout)
+    return status, body.decode()
+
+
+def http_get_bytes(port, path="/", timeout=30):
     import http.client
 
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
-        return answer.status, answer.read().decode()
+        return answer.status, answer.read()
     finally:
         connection.close()
 

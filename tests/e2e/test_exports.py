@@ -1,14 +1,26 @@
-"""Profiles of a recording, opened by what reads such files."""
+"""Profiles of a recording and what the daemon exports, opened by what reads such files."""
 import ast
 import collections
+import contextlib
 import gzip
 import json
+import os
+import pathlib
 import re
 import shutil
 import subprocess
 
 import pytest
-from conftest import LOOPSIGHT, ROOT
+from conftest import (
+    LOOPSIGHT,
+    PYTHON,
+    ROOT,
+    free_port,
+    http_get_bytes,
+    running,
+    wait_for_port,
+    wait_until,
+)
 
 RECORDING = ROOT / "tests" / "replay" / "zoo-asyncio.lsrec"
 
@@ -134,3 +146,97 @@ def test_pprof_profile_is_read_by_protoc(tmp_path, stalls):
     assert_same_seconds(sums, stalls)
     asleep = [one for one in samples if one[2].get("culprit") == "kinds:time_sleep"]
     assert any(one[3][0] == "kinds:time_sleep" and one[2]["cause"] == "sleep" for one in asleep)
+
+
+JOURNALD = "/lib/systemd/systemd-journald"
+MESSAGE_ID = "f1c5ad6d3b8b4ae6a9b0c9d7e2f84c31"
+SLEEPER = """
+import asyncio, time
+
+def blocking():
+    time.sleep(0.2)
+
+async def main():
+    while True:
+        blocking()
+        await asyncio.sleep(0.05)
+
+asyncio.run(main())
+"""
+
+
+@contextlib.contextmanager
+def journal():
+    """A journal of its own, in its own mount namespace; yields what puts a command into that."""
+    if not os.access(JOURNALD, os.X_OK) or not shutil.which("journalctl"):
+        pytest.skip("systemd's journald is not installed")
+    machine = pathlib.Path("/etc/machine-id")
+    if not machine.exists() or not machine.read_text().strip():
+        pytest.skip("no /etc/machine-id, which journald needs")
+    script = "mount -t tmpfs tmpfs /run && mkdir -p /run/log/journal && exec " + JOURNALD
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as journald:
+        inside = ["nsenter", "--mount=/proc/%d/ns/mnt" % journald.pid]
+        root = pathlib.Path("/proc/%d/root" % journald.pid)
+        ready = wait_until(
+            lambda: (root / "run/systemd/journal/socket").exists() or journald.poll() is not None,
+            30,
+        )
+        if not ready or journald.poll() is not None:
+            pytest.skip("journald does not run here: status %s" % journald.poll())
+        yield inside
+
+
+def journal_entries(inside):
+    listing = subprocess.run(
+        [*inside, "journalctl", "-D", "/run/log/journal", "-o", "json", "MESSAGE_ID=" + MESSAGE_ID],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60,
+    )
+    return [json.loads(line) for line in listing.stdout.splitlines()]
+
+
+def test_daemon_exports_to_the_journal_a_file_and_pprof(tmp_path):
+    program = tmp_path / "sleeper.py"
+    program.write_text(SLEEPER)
+    path = tmp_path / "stalls.jsonl"
+    port = free_port()
+
+    def lines():
+        if not path.exists():
+            return []
+        whole = path.read_text().split("\n")[:-1]
+        ours = [json.loads(line) for line in whole]
+        return [one for one in ours if one["workload"] == "sleeper.py" and not one["in_progress"]]
+
+    with journal() as inside, running([PYTHON, str(program)]) as target:
+        command = [
+            *inside, LOOPSIGHT, "run", "--web.listen-address", "127.0.0.1:%d" % port,
+            "--export.journal", "--export.json-lines", str(path),
+        ]
+        with running(command, stderr=subprocess.DEVNULL):
+            wait_for_port(port, 60)
+            assert wait_until(lambda: len(lines()) >= 3, 60)
+            stall = lines()[1]
+            start = str(stall["monotonic_ns"] // 1000)
+
+            def entry():
+                found = journal_entries(inside)
+                return [one for one in found if one["LOOPSIGHT_START_MONOTONIC_USEC"] == start]
+
+            assert wait_until(lambda: entry(), 60)
+            fields = entry()[0]
+            status, body = http_get_bytes(port, "/debug/pprof/loopstall")
+            moved = tmp_path / "moved"
+            path.rename(moved)  # as logrotate does
+            assert wait_until(lambda: len(lines()) >= 1, 60)
+    assert fields["LOOPSIGHT_PID"] == fields["OBJECT_PID"] == str(target.pid)
+    assert fields["LOOPSIGHT_CAUSE"] == stall["cause"]
+    assert fields["LOOPSIGHT_WORKLOAD"] == "sleeper.py"
+    assert fields["LOOPSIGHT_CULPRIT"].endswith(":blocking")
+    assert abs(int(fields["LOOPSIGHT_DURATION_USEC"]) - stall["duration_seconds"] * 1e6) < 2
+    assert fields["PRIORITY"] == "4"
+    assert status == 200
+    samples, _ = decode_pprof(tmp_path, body)
+    ours = [one for one in samples if one[2]["workload"] == "sleeper.py"]
+    assert sum(count for count, _, _, _ in ours) >= 3
+    assert sum(seconds for _, seconds, labels, _ in ours if labels["cause"] == "sleep") > 0.5
