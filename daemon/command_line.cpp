@@ -98,6 +98,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   TraceConfig trace_config;
   RunConfig run_config;
   ReplayConfig replay_config;
+  ReportConfig report_config;
   CLI::App app(
       "Watches CPython event loops from outside and says when one stalled, for how long "
       "and on what.",
@@ -134,18 +135,18 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   run->add_flag("!--no-bpf-stats", run_config.measure_cost,
                 "do not turn the kernel's statistics of BPF programs on");
 
-  run->add_flag("--export.journal", run_config.exports.journal,
+  run->add_flag("--export.journal", run_config.export_journal,
                 "write each stall to the system's journal too");
-  auto* lines = run->add_option("--export.json-lines", run_config.exports.json_lines.path,
+  auto* lines = run->add_option("--export.json-lines", run_config.json_lines.path,
                                 "write each stall as a line of JSON to a file too")
                     ->type_name("FILE");
-  run->add_option("--export.json-lines.max-bytes", run_config.exports.json_lines.max_bytes,
-                  "rotate the file before it is larger (64 MiB); takes KiB, MiB, GiB")
+  run->add_option("--export.json-lines.max-bytes", run_config.json_lines.max_bytes,
+                  "rotate the file before it is larger (100 MB); takes KiB, MiB, GiB")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::PositiveNumber)
       ->needs(lines)
       ->type_name("SIZE");
-  run->add_option("--export.json-lines.files", run_config.exports.json_lines.files,
+  run->add_option("--export.json-lines.files", run_config.json_lines.files,
                   "how many files to keep, with the one that is written (5)")
       ->check(CLI::Range(1, 1000))
       ->needs(lines)
@@ -169,6 +170,20 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   replay->add_option("--output", replay_config.output, "write the results to a file")
       ->type_name("FILE");
   replay->add_flag("-q,--quiet", replay_config.quiet, "text: one line a stall, no summary");
+
+  CLI::App* report = app.add_subcommand(
+      "report", "what recordings or JSON lines amount to, or how two of them differ");
+  report
+      ->add_option("FILE", report_config.files,
+                   "made by 'record', 'trace --format json' or "
+                   "'--export.json-lines'; two are compared, as BEFORE and AFTER")
+      ->required();
+  report->add_flag("--merge", report_config.merge,
+                   "take all files as parts of one, as a rotated file has them");
+  report->add_option("--format", raw.format, "markdown or json")
+      ->check(CLI::IsMember({"markdown", "json"}));
+  report->add_option("--output", report_config.output, "write the report to a file")
+      ->type_name("FILE");
 
   std::string name = arguments.empty() ? "" : arguments[0];
   auto commands = app.get_subcommands({});
@@ -209,6 +224,12 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
     return run_config;
   }
   if (check->parsed()) return CheckConfig{.format = format_of(raw)};
+  if (report->parsed()) {
+    if (report_config.files.size() > 2 && !report_config.merge)
+      return wrong_usage(name, "one file is summed up and two are compared; --merge takes more");
+    report_config.format = format_of(raw);
+    return report_config;
+  }
   replay_config.format = format_of(raw);
   return replay_config;
 }

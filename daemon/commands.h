@@ -10,5 +10,6 @@ Result<int> trace(const TraceConfig& config);  // also `record`
 Result<int> run(const RunConfig& config);
 Result<int> check(const CheckConfig& config);
 Result<int> replay(const ReplayConfig& config);
+Result<int> report(const ReportConfig& config);
 
 }  // namespace loopsight

@@ -31,16 +31,6 @@ struct TraceConfig {
   std::optional<uint64_t> duration_ns;
 };
 
-// Where the daemon writes each stall beside HTTP.
-struct ExportsConfig {
-  bool journal = false;
-  struct JsonLines {
-    std::string path;  // "" for none
-    uint64_t max_bytes = 64ULL << 20;
-    uint32_t files = 5;
-  } json_lines;
-};
-
 struct RunConfig {
   // What is not given here is as the configuration file says.
   std::optional<uint64_t> threshold_ns;
@@ -50,11 +40,19 @@ struct RunConfig {
   std::string web_config_file;  // "" for what the configuration says
   bool audit = false;
   bool measure_cost = true;
-  ExportsConfig exports;
+  bool export_journal = false;
+  JsonLinesOptions json_lines;  // path "": what the configuration says
 };
 
 struct CheckConfig {
   Format format = Format::kText;
+};
+
+struct ReportConfig {
+  std::vector<std::string> files;
+  bool merge = false;             // all files are parts of one
+  Format format = Format::kText;  // Markdown
+  std::string output;             // a file for the report, "" for standard output
 };
 
 struct ReplayConfig {

@@ -2,18 +2,15 @@
 
 namespace loopsight {
 
-Result<Exports> Exports::open(const ExportsConfig& config) {
+Result<Exports> Exports::open(const ExportOptions& options) {
   Exports exports;
-  if (config.journal) {
+  if (options.journal) {
     auto journal = JournalSink::open();
     if (!journal) return tl::make_unexpected(journal.error());
     exports.journal_ = std::make_unique<JournalSink>(std::move(*journal));
   }
-  const auto& lines = config.json_lines;
-  if (!lines.path.empty()) {
-    auto file = JsonLinesFile::open(
-        {.path = lines.path, .max_bytes = lines.max_bytes, .files = lines.files}, WallClock::live(),
-        host_name());
+  if (options.json_lines) {
+    auto file = JsonLinesFile::open(*options.json_lines, WallClock::live(), host_name());
     if (!file) return tl::make_unexpected(file.error());
     exports.json_lines_ = std::make_unique<JsonLinesFile>(std::move(*file));
   }

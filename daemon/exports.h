@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "daemon/base/result.h"
-#include "daemon/config.h"
+#include "daemon/config/configuration.h"
 #include "daemon/sink/journal_sink.h"
 #include "daemon/sink/json_lines_file.h"
 
@@ -17,7 +17,7 @@ namespace loopsight {
 class Exports {
  public:
   // Errors: an export that is asked for cannot begin.
-  static Result<Exports> open(const ExportsConfig& config);
+  static Result<Exports> open(const ExportOptions& options);
 
   std::vector<Sink*> sinks() const;
   void reopen();  // for SIGHUP: files that were moved away

@@ -31,6 +31,7 @@ int execute(int count, char** values) {
   if (const auto* config = std::get_if<TraceConfig>(&line)) return finish(trace(*config));
   if (const auto* config = std::get_if<RunConfig>(&line)) return finish(run(*config));
   if (const auto* config = std::get_if<CheckConfig>(&line)) return finish(check(*config));
+  if (const auto* config = std::get_if<ReportConfig>(&line)) return finish(report(*config));
   return finish(replay(std::get<ReplayConfig>(line)));
 }
 

@@ -5,6 +5,7 @@
 
 #include <ctime>
 #include <utility>
+#include <vector>
 
 #include "daemon/base/text.h"
 #include "daemon/commands.h"
@@ -33,10 +34,11 @@ namespace {
 class Daemon {
  public:
   Daemon(const RunConfig& config, Configuration settings, Publication& publication,
-         Pipeline& pipeline, LiveSource& source)
+         Exports& exports, Pipeline& pipeline, LiveSource& source)
       : config_(config),
         settings_(std::move(settings)),
         publication_(publication),
+        exports_(exports),
         pipeline_(pipeline),
         source_(source) {}
 
@@ -52,6 +54,7 @@ class Daemon {
   // A file that is wrong changes nothing.
   Result<void> reload() {
     supervisor_.reloading(monotonic_now_ns());
+    exports_.reopen();
     auto settings = read_settings(config_);
     is_current_ = settings.has_value();
     Result<void> followed;
@@ -71,6 +74,7 @@ class Daemon {
 
   void publish() {
     Snapshot snapshot = source_.snapshot();
+    for (auto& failures : exports_.failures()) snapshot.discarded.push_back(std::move(failures));
     snapshot.config_is_current = is_current_;
     snapshot.config_read_seconds = static_cast<double>(read_time_);
     publication_.publish(std::move(snapshot));
@@ -91,6 +95,7 @@ class Daemon {
   const RunConfig& config_;
   Configuration settings_;
   Publication& publication_;
+  Exports& exports_;
   Pipeline& pipeline_;
   LiveSource& source_;
   Supervisor supervisor_;
@@ -128,9 +133,15 @@ Result<int> run(const RunConfig& config) {
                               .listed_only = false,
                               .measure_cost = config.measure_cost});
   if (!tracer) return tl::make_unexpected(tracer.error());
-  Pipeline pipeline(settings->threshold_ns, {&publication});
+  auto exports = Exports::open(settings->exports);
+  if (!exports) return tl::make_unexpected(exports.error());
+  ProfileWindow window(WallClock::live());
+  std::vector<Sink*> sinks = exports->sinks();
+  sinks.push_back(&publication);
+  sinks.push_back(&window);
+  Pipeline pipeline(settings->threshold_ns, std::move(sinks));
   LiveSource source(*tracer, pipeline, nullptr, settings->probes);
-  Daemon daemon(config, *settings, publication, pipeline, source);
+  Daemon daemon(config, *settings, publication, *exports, pipeline, source);
   if (auto followed = daemon.follow_settings(monotonic_now_ns()); !followed)
     return tl::make_unexpected(followed.error());
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
@@ -142,6 +153,7 @@ Result<int> run(const RunConfig& config) {
   add_endpoints(routes, publication, metrics);
   add_api(routes, publication, kVersion);
   add_page(routes);
+  add_profile(routes, window);
   auto server = HttpServer::start({.address = settings->listen_address,
                                    .listener = *std::move(listener),
                                    .config_file = settings->web_config_file},

@@ -20,6 +20,8 @@ Result<Configuration> read_settings(const RunConfig& config) {
   if (config.threshold_ns) settings->threshold_ns = *config.threshold_ns;
   if (!config.listen_address.empty()) settings->listen_address = config.listen_address;
   if (!config.web_config_file.empty()) settings->web_config_file = config.web_config_file;
+  if (config.export_journal) settings->exports.journal = true;
+  if (!config.json_lines.path.empty()) settings->exports.json_lines = config.json_lines;
   if (config.audit) settings->probes.audit = true;
   return settings;
 }

@@ -69,6 +69,16 @@ Result<void> RecordingWriter::close() {
   return {};
 }
 
+bool is_recording(const std::string& path) {
+  struct stat status{};
+  // Not to take bytes from a pipe that its reader will miss.
+  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, kMagic.size()> magic{};
+  return fd && read(fd.get(), magic.data(), magic.size()) == static_cast<ssize_t>(magic.size()) &&
+         magic == kMagic;
+}
+
 Result<RecordingReader> RecordingReader::open(const std::string& path) {
   auto invalid = [&](const std::string& why) {
     return failure(fmt::format("cannot replay {}: {}", clean_text(path, 200), why));

@@ -41,6 +41,9 @@ class RecordingWriter {
   std::unique_ptr<std::FILE, Closer> file_;
 };
 
+// Whether a regular file begins as a recording does; false too where it cannot be read.
+bool is_recording(const std::string& path);
+
 struct ReplayResult {
   uint64_t records = 0;
   bool cut_off = false;  // the last record is incomplete

@@ -66,7 +66,7 @@ bool JsonLinesFile::was_moved() const {
 }
 
 Result<void> JsonLinesFile::rotate() {
-  for (uint32_t number = options_.files - 1; number > 0; number--) {
+  for (size_t number = options_.files - 1; number > 0; number--) {
     std::string from = number == 1 ? options_.path : rotated(options_.path, number - 1);
     std::string to = rotated(options_.path, number);
     if (std::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)

@@ -7,15 +7,10 @@
 #include <string>
 
 #include "daemon/base/fd.h"
+#include "daemon/config/configuration.h"
 #include "daemon/sink/sink.h"
 
 namespace loopsight {
-
-struct JsonLinesOptions {
-  std::string path;
-  uint64_t max_bytes = 64ULL << 20;  // of one file
-  uint32_t files = 5;                // with the one that is written
-};
 
 class JsonLinesFile : public Sink {
  public:

@@ -191,7 +191,9 @@ Json summary_json(const Summary& summary) {
           {"busy_seconds", seconds(busy)},
           {"idle_seconds", seconds(summary.idle_ns)},
           {"causes", causes_json(summary.busy)},
-          {"loops", std::move(loops)}};
+          {"loops", std::move(loops)},
+          // Beyond the contract's keys.
+          {"watched_seconds", seconds(summary.watched_ns)}};
 }
 
 Result<void> JsonSink::on_stall(const StallReport& report) {

@@ -75,8 +75,18 @@ TEST(CommandLine, TraceAndReplayWriteProfiles) {
   refusal({"check", "--format", "folded"});
 }
 
+TEST(CommandLine, ReportTakesOneFileOrTwoOrMergesThem) {
+  auto config = parse<ReportConfig>({"report", "a", "b", "--format", "json", "--output", "c"});
+  EXPECT_EQ(config.files, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(config.format, Format::kJson);
+  EXPECT_TRUE(parse<ReportConfig>({"report", "--merge", "a", "b", "c"}).merge);
+  EXPECT_NE(refusal({"report", "a", "b", "c"}).find("--merge"), std::string::npos);
+  refusal({"report"});
+  refusal({"report", "a", "--format", "text"});
+}
+
 TEST(CommandLine, PrintsHelpAndVersion) {
-  for (const char* command : {"trace", "run", "check", "record", "replay"}) {
+  for (const char* command : {"trace", "run", "check", "record", "replay", "report"}) {
     auto help = parse<Printed>({command, "--help"});
     EXPECT_FALSE(help.is_error);
     EXPECT_NE(help.text.find(std::string("loopsight ") + command), std::string::npos) << help.text;
