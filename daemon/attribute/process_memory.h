@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "bpf/wire.h"
+#include "daemon/attribute/remote_memory.h"
 
 namespace loopsight {
 
@@ -14,5 +15,7 @@ namespace loopsight {
 // believed only while the thread has been asleep all the time.
 std::optional<ls_code> read_code_object(uint32_t tgid, const ls_python& python,
                                         const ls_frame& frame);
+std::optional<ls_code> read_code_object(const RemoteMemory& memory, uint32_t tgid,
+                                        const ls_python& python, const ls_frame& frame);
 
 }  // namespace loopsight

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "bpf/wire.h"
 
@@ -97,14 +99,42 @@ struct SourceSeen {
   std::string text;  // from `line` to `end_line`
 };
 
+// A thread pool (concurrent.futures.ThreadPoolExecutor) as a look at its process's memory showed
+// it.
+struct SeenFrame {
+  std::string function;
+  std::string file;
+  uint32_t line = 0;
+};
+struct SeenPool {
+  uint64_t id = 0;   // the address of its queue: tells it from the process's others
+  std::string name;  // of its threads: "asyncio", "ThreadPoolExecutor-0"; "" not known
+  uint32_t threads = 0;
+  uint32_t busy = 0;  // of them, that run a job
+  std::optional<uint32_t> max_workers;
+  std::optional<uint64_t> queued;  // jobs that no thread has taken yet
+  uint64_t oldest_wait_ns = 0;     // that the first of them has waited, at least
+  std::vector<SeenFrame> frames;   // what most of the busy threads do, innermost first
+  uint32_t alike = 0;              // how many of them do it
+};
+
+// All pools of a process that have threads; none: they have ended.
+struct PoolState {
+  uint64_t time_ns = 0;
+  uint32_t tgid = 0;
+  std::vector<SeenPool> pools;
+  std::optional<double> cpus_used;   // by the whole process, of late; read of full pools only
+  std::optional<double> cpus_quota;  // what its cgroup may use at most; nothing: no limit
+};
+
 // Records that the kernel could not hand over, since the last such event.
 struct Lost {
   uint64_t time_ns = 0;
   uint64_t records = 0;
 };
 
-using Event =
-    std::variant<PollerSeen, StallEnded, LoopEnded, StackSeen, CodeSeen, FunctionsSeen, ProcessExec,
-                 ProcessFork, ProcessExit, LoopState, ProcessFacts, LoopVerdict, SourceSeen, Lost>;
+using Event = std::variant<PollerSeen, StallEnded, LoopEnded, StackSeen, CodeSeen, FunctionsSeen,
+                           ProcessExec, ProcessFork, ProcessExit, LoopState, ProcessFacts,
+                           LoopVerdict, SourceSeen, PoolState, Lost>;
 
 }  // namespace loopsight
