@@ -18,6 +18,7 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
     undecodable_++;
     return {};
   }
+  Result<void> pools;
   Findings findings = std::visit(
       [&](const auto& one) -> Findings {
         using E = std::decay_t<decltype(one)>;
@@ -41,11 +42,15 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
           return timeline_.on_end(one);
         } else if constexpr (std::is_same_v<E, SourceSeen>) {
           sources_.on_source(one);
+        } else if constexpr (std::is_same_v<E, PoolState>) {
+          pools = deliver_pools(pool_watch_.on_state(one));
         } else if constexpr (std::is_same_v<E, Lost>) {
           return timeline_.on_lost(one);
         } else if constexpr (std::is_same_v<E, ProcessFacts>) {
           if (one.is_python) workloads_.on_facts(one);
         } else if constexpr (std::is_same_v<E, ProcessExec> || std::is_same_v<E, ProcessExit>) {
+          const ls_header& header = one.record.header;
+          pools = deliver_pools(pool_watch_.on_exit(header.tgid, header.time_ns));
           workloads_.on_exit(one.record.header.tgid);
           sources_.on_exit(one.record.header.tgid);
           codes_.on_exit(one.record.header.tgid);
@@ -53,7 +58,8 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
         return {};
       },
       *event);
-  return deliver(std::move(findings), now_ns_);
+  auto delivered = deliver(std::move(findings), now_ns_);
+  return delivered ? pools : delivered;
 }
 
 std::vector<Frame> Pipeline::resolve(const StackSeen& event) const {
@@ -96,6 +102,18 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
     loops_.on_progress(progress, process, now_ns);
     summarizer_.on_progress(progress, process);
   }
+  return result;
+}
+
+Result<void> Pipeline::deliver_pools(const PoolFindings& findings) {
+  Result<void> result;
+  for (const Saturation& saturation : findings.saturations) {
+    auto report = report_saturation(saturation, workloads_.find(saturation.tgid));
+    for (Sink* sink : sinks_)
+      if (auto written = sink->on_executor(report); !written) result = written;
+  }
+  if (findings.progress)
+    totals_.on_pools(*findings.progress, workloads_.find(findings.progress->tgid));
   return result;
 }
 

@@ -17,6 +17,7 @@
 #include "daemon/attribute/summary.h"
 #include "daemon/attribute/totals.h"
 #include "daemon/base/result.h"
+#include "daemon/correlate/pool_watch.h"
 #include "daemon/correlate/timeline.h"
 #include "daemon/sink/sink.h"
 
@@ -45,9 +46,11 @@ class Pipeline {
 
  private:
   Result<void> deliver(Findings findings, uint64_t now_ns);
+  Result<void> deliver_pools(const PoolFindings& findings);
   void apply_moves(LoopProgress& progress);
 
   Timeline timeline_;
+  PoolWatch pool_watch_;
   Workloads workloads_;
   CodeObjects codes_;
   Sources sources_;

@@ -102,6 +102,16 @@ void Totals::on_stall(const StallReport& report) {
   workload.stall_ns[key] += report.stall.duration_ns();
 }
 
+void Totals::on_pools(const PoolProgress& progress, const WorkloadProcess& process) {
+  WorkloadTotals& workload = workload_of(process.workload);
+  workload.executor_saturated_ns += progress.saturated_ns;
+  workload.has_executors = true;
+  if (progress.ended)
+    workload.pools.erase(progress.tgid);
+  else
+    workload.pools[progress.tgid] = progress;
+}
+
 void Totals::on_tick(uint64_t now_ns) {
   std::erase_if(workloads_, [&](const auto& entry) {
     const WorkloadTotals& workload = entry.second;

@@ -10,6 +10,7 @@
 
 #include "daemon/attribute/report.h"
 #include "daemon/attribute/workloads.h"
+#include "daemon/correlate/pool_watch.h"
 #include "daemon/correlate/stall.h"
 
 namespace loopsight {
@@ -44,6 +45,9 @@ struct WorkloadTotals {
   std::map<std::pair<uint32_t, std::string>, uint64_t> stall_ns;  // by cause and culprit
   std::map<std::pair<std::string, std::string>, uint32_t> loops;  // alive, by kind and python
   uint64_t last_alive_ns = 0;
+  std::map<uint32_t, PoolProgress> pools;  // of the processes that have thread pools, by tgid
+  uint64_t executor_saturated_ns = 0;
+  bool has_executors = false;  // or had
 };
 
 class Totals {
@@ -56,6 +60,7 @@ class Totals {
 
   void on_progress(const LoopProgress& progress, const WorkloadProcess& process, uint64_t now_ns);
   void on_stall(const StallReport& report);
+  void on_pools(const PoolProgress& progress, const WorkloadProcess& process);
   void on_tick(uint64_t now_ns);  // drops what has been gone for long enough
 
   const std::map<std::string, WorkloadTotals>& workloads() const { return workloads_; }

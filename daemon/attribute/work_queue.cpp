@@ -59,7 +59,18 @@ std::optional<WorkQueue> read_ring(const RemoteMemory& memory, const ls_python& 
 
 std::optional<WorkQueue> read_work_queue(const RemoteMemory& memory, const ls_python& python,
                                          uint64_t queue) {
-  return python.minor <= 12 ? read_list(memory, python, queue) : read_ring(memory, python, queue);
+  auto read = [&] {
+    return python.minor <= 12 ? read_list(memory, python, queue) : read_ring(memory, python, queue);
+  };
+  // What two looks in a row agree on was not in the middle of a change.
+  constexpr int kMostLooks = 4;
+  auto last = read();
+  for (int look = 1; look < kMostLooks; look++) {
+    auto again = read();
+    if (last && again && *last == *again) return again;
+    last = std::move(again);
+  }
+  return std::nullopt;
 }
 
 std::optional<uint64_t> JobWaits::taken_since(const WorkQueue& queue,

@@ -15,6 +15,7 @@ namespace loopsight {
 struct WorkQueue {
   uint64_t length = 0;
   std::vector<uint64_t> items;  // addresses of the first ones, the next to be taken first
+  bool operator==(const WorkQueue&) const = default;
 };
 
 constexpr size_t kQueueWindow = 1024;  // of the items that are looked at

@@ -6,7 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
+#include "daemon/event/pool_codec.h"
+
 namespace loopsight {
+
 namespace {
 
 // Kinds that only user space makes; the kernel's are in bpf/wire.h.
@@ -16,6 +19,7 @@ enum OwnKind : uint32_t {
   kLoopVerdict = 0x102,
   kLost = 0x103,
   kSource = 0x104,
+  kPools = 0x110,
 };
 
 struct StateRecord {
@@ -185,6 +189,10 @@ Result<Event> decode(std::span<const std::byte> bytes) {
     case kLoopVerdict: return decode_verdict(bytes);
     case kProcessFacts: return decode_facts(header, bytes.subspan(sizeof(header)));
     case kSource: return decode_source(header, bytes.subspan(sizeof(header)));
+    case kPools:
+      return decode_pools(header, bytes.subspan(sizeof(header))).map([](PoolState&& s) {
+        return Event(std::move(s));
+      });
     case kLost: {
       auto record = copy<LostRecord>(bytes);
       if (!record) return tl::make_unexpected(record.error());
@@ -244,6 +252,10 @@ std::vector<std::byte> encode(const SourceSeen& source) {
                          {"text", source.text},
                      },
                      source.time_ns, source.tgid);
+}
+
+std::vector<std::byte> encode(const PoolState& state) {
+  return json_record(kPools, pools_json(state), state.time_ns, state.tgid);
 }
 
 std::vector<std::byte> encode(const LoopVerdict& verdict) {

@@ -170,6 +170,38 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"pod", text_or_null(process.pod)}};
 }
 
+Json executor_json(const ExecutorReport& report, const WallClock& clock, const std::string& host) {
+  const Saturation& saturation = report.saturation;
+  const SeenPool& pool = saturation.pool;
+  const WorkloadProcess& process = report.process;
+  auto number = [](const auto& value) { return value ? Json(*value) : Json(); };
+  return {{"type", "executor"},
+          {"time", format_utc(clock.realtime_ns(saturation.start_ns))},
+          {"monotonic_ns", saturation.start_ns},
+          {"host", host},
+          {"workload", process.workload},
+          {"worker", process.worker},
+          {"pid", saturation.tgid},
+          {"comm", process.comm},
+          {"container", text_or_null(process.container)},
+          {"unit", text_or_null(process.unit)},
+          {"python", text_or_null(process.python)},
+          {"pool", text_or_null(report.pool)},
+          {"in_progress", saturation.in_progress},
+          {"duration_seconds", seconds(saturation.duration_ns())},
+          {"threads", pool.threads},
+          {"busy", pool.busy},
+          {"max_workers", number(pool.max_workers)},
+          {"queued", number(pool.queued)},
+          {"oldest_wait_seconds", seconds(pool.oldest_wait_ns)},
+          {"culprit", culprit_json(report.culprit)},
+          {"frames", frames_json(report.frames)},
+          {"threads_alike", pool.alike},
+          {"cpus_used", number(saturation.cpus_used)},
+          {"cpus_quota", number(saturation.cpus_quota)},
+          {"advice", report.advice}};
+}
+
 Json summary_json(const Summary& summary) {
   Json loops = Json::array();
   uint64_t busy = 0;
@@ -198,6 +230,10 @@ Json summary_json(const Summary& summary) {
 
 Result<void> JsonSink::on_stall(const StallReport& report) {
   return write_line(out_, stall_json(report, clock_, host_));
+}
+
+Result<void> JsonSink::on_executor(const ExecutorReport& report) {
+  return write_line(out_, executor_json(report, clock_, host_));
 }
 
 Result<void> JsonSink::on_summary(const Summary& summary) {

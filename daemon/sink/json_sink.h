@@ -12,6 +12,9 @@ namespace loopsight {
 // The object of a stall, as JSON lines and /api/v1/stalls show it.
 nlohmann::ordered_json stall_json(const StallReport& report, const WallClock& clock,
                                   const std::string& host);
+// The object of a saturated thread pool.
+nlohmann::ordered_json executor_json(const ExecutorReport& report, const WallClock& clock,
+                                     const std::string& host);
 nlohmann::ordered_json summary_json(const Summary& summary);
 
 // One line without its end; strings are valid UTF-8 whatever they were.
@@ -24,6 +27,7 @@ class JsonSink : public Sink {
       : out_(out), clock_(clock), host_(std::move(host)) {}
 
   Result<void> on_stall(const StallReport& report) override;
+  Result<void> on_executor(const ExecutorReport& report) override;
   Result<void> on_summary(const Summary& summary) override;
 
  private:

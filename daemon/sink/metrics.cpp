@@ -135,6 +135,27 @@ void add_probes(Families& families, const Snapshot& snapshot) {
   }
 }
 
+void add_executors(Families& families, const std::string& name, const WorkloadTotals& workload) {
+  PoolProgress sum;
+  for (const auto& [tgid, pools] : workload.pools) {
+    sum.busy += pools.busy;
+    sum.idle += pools.idle;
+    sum.queued += pools.queued;
+  }
+  constexpr const char* kThreads = "loopsight_executor_threads";
+  constexpr const char* kHelp =
+      "Threads of thread pools (concurrent.futures), by what they are at.";
+  families.gauge(kThreads, kHelp, {{"workload", name}, {"state", "busy"}},
+                 static_cast<double>(sum.busy));
+  families.gauge(kThreads, kHelp, {{"workload", name}, {"state", "idle"}},
+                 static_cast<double>(sum.idle));
+  families.gauge("loopsight_executor_queued", "Jobs of thread pools that no thread has taken yet.",
+                 {{"workload", name}}, static_cast<double>(sum.queued));
+  families.counter("loopsight_executor_saturated_seconds_total",
+                   "Time in which all threads of a pool were busy while jobs waited for over 1 s.",
+                   {{"workload", name}}, seconds(workload.executor_saturated_ns));
+}
+
 void add_workload(Families& families, const std::string& name, const WorkloadTotals& workload) {
   for (const auto& [kind, count] : workload.loops)
     families.gauge("loopsight_loops", "Event loops that are watched.",
@@ -150,6 +171,7 @@ void add_workload(Families& families, const std::string& name, const WorkloadTot
         "loopsight_stall_seconds_total", "Length of the busy phases over the threshold.",
         {{"workload", name}, {"cause", kCauseNames[key.first]}, {"culprit", key.second}},
         seconds(ns));
+  if (workload.has_executors) add_executors(families, name, workload);
 }
 
 void add_self(Families& families, const Snapshot& snapshot) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "daemon/attribute/executor_report.h"
 #include "daemon/attribute/report.h"
 #include "daemon/attribute/summary.h"
 #include "daemon/base/result.h"
@@ -15,6 +16,7 @@ class Sink {
   virtual ~Sink() = default;
   // Errors: the place it writes to takes no more; the caller decides whether to go on.
   virtual Result<void> on_stall(const StallReport& report) = 0;
+  virtual Result<void> on_executor(const ExecutorReport&) { return {}; }
   virtual Result<void> on_summary(const Summary& summary) = 0;
 };
 

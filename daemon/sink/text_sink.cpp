@@ -155,6 +155,30 @@ Result<void> TextSink::on_stall(const StallReport& report) {
   return write(out_, text);
 }
 
+Result<void> TextSink::on_executor(const ExecutorReport& report) {
+  const Saturation& saturation = report.saturation;
+  const SeenPool& pool = saturation.pool;
+  std::string time = format_utc(clock_.realtime_ns(saturation.start_ns)).substr(11, 12);
+  std::string duration = format_duration(saturation.duration_ns());
+  auto style = fmt::fg(fmt::terminal_color::red) | fmt::emphasis::bold;
+  std::string text = fmt::format(
+      "{}  {}[{}] thread pool {} {} for {}: {} of {} threads busy, {} jobs queued, the oldest for "
+      "{}\n",
+      time, report.process.workload, report.process.worker,
+      report.pool.empty() ? "without a name" : report.pool,
+      saturation.in_progress ? "is saturated" : "was saturated",
+      paint(options_.color, style, duration), pool.busy, pool.max_workers.value_or(pool.threads),
+      pool.queued.value_or(0), format_duration(pool.oldest_wait_ns));
+  if (!options_.quiet) {
+    if (report.culprit)
+      text += fmt::format("              {} of them in {} ({}:{})\n", pool.alike,
+                          report.culprit->function, report.culprit->file, report.culprit->line);
+    text += fmt::format("              {}\n",
+                        paint(options_.color, fmt::emphasis::faint, report.advice));
+  }
+  return write(out_, text);
+}
+
 Result<void> TextSink::on_summary(const Summary& summary) {
   if (options_.quiet) return {};
   uint64_t busy = 0;

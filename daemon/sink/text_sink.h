@@ -19,6 +19,7 @@ class TextSink : public Sink {
       : out_(out), clock_(clock), options_(options) {}
 
   Result<void> on_stall(const StallReport& report) override;
+  Result<void> on_executor(const ExecutorReport& report) override;
   Result<void> on_summary(const Summary& summary) override;
 
  private:
