@@ -32,8 +32,9 @@ LiveSource::LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* reco
     : tracer_(tracer),
       pipeline_(pipeline),
       recorder_(recorder),
-      reader_(std::move(proc_root)),
-      probes_(tracer, reader_, probes, count_functions) {}
+      reader_(proc_root),
+      probes_(tracer, reader_, probes, count_functions),
+      pools_(std::move(proc_root)) {}
 
 Result<void> LiveSource::add(std::span<const std::byte> bytes) {
   if (recorder_)
@@ -145,6 +146,7 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
 void LiveSource::forget_names(uint32_t tgid) {
   layouts_.erase(tgid);
   unwatched_.erase(tgid);
+  pools_.forget(tgid);
   sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
                        sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
 }
@@ -294,6 +296,8 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
   tracer_.set_verdict(record.row, record.generation, judgement.is_loop, judgement.is_native);
   if (judgement.is_loop) {
     refine_layout(record, frames, stack ? &*stack : nullptr);
+    if (auto layout = layouts_.find(tgid); layout != layouts_.end())
+      pools_.watch(tgid, layout->second);
     if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
       spdlog::debug("{}", sampled.error().message);
   }
@@ -362,6 +366,8 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
     shown.stalling = stalling;
     if (auto added = show(row, *loop, now_ns); !added) return added;
   }
+  for (const PoolState& state : pools_.look(now_ns))
+    if (auto added = add(encode(state)); !added) return added;
   if (now_ns >= last_reconcile_ns_ + kReconcileNs) reconcile(now_ns);
   pipeline_.expire(now_ns);
   probes_.tick(now_ns);

@@ -17,6 +17,7 @@
 #include "daemon/base/result.h"
 #include "daemon/config/configuration.h"
 #include "daemon/event/recording.h"
+#include "daemon/live_pools.h"
 #include "daemon/pipeline.h"
 #include "daemon/probe/tracer.h"
 #include "daemon/python_probes.h"
@@ -76,6 +77,7 @@ class LiveSource {
   ProcessReader reader_;
   PythonProbes probes_;
   std::optional<Configuration> rules_;
+  LivePools pools_;
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
   std::set<uint32_t> unwatched_;            // of these, the CPython processes that rules leave out
   std::optional<StackSeen> poller_stack_;   // of the poller record that follows

@@ -1,0 +1,51 @@
+// When to look at the thread pools of which process, and what of it is worth telling.
+//
+// A process costs reads of its memory, of two microseconds each, once a second, and at each tick
+// only while jobs wait; and all processes together no more than a stated time of each tick, after
+// which the rest has to wait for its turn.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/attribute/thread_pools.h"
+#include "daemon/event/event.h"
+
+namespace loopsight {
+
+class LivePools {
+ public:
+  explicit LivePools(std::string proc_root, std::string cgroup_root = "/sys/fs/cgroup")
+      : proc_root_(std::move(proc_root)), cgroup_root_(std::move(cgroup_root)) {}
+
+  // A process that has an event loop. Known already: nothing changes.
+  void watch(uint32_t tgid, const ls_python& python);
+  void forget(uint32_t tgid) { processes_.erase(tgid); }
+
+  // Looks at the processes that are due; gives what is new.
+  std::vector<PoolState> look(uint64_t now_ns);
+
+ private:
+  struct Process {
+    ThreadPools pools;
+    uint64_t next_ns = 0;
+    PoolState told;
+    std::optional<uint64_t> cpu_ns;
+    uint64_t cpu_read_ns = 0;
+    std::optional<double> cpus_used;
+    std::optional<double> cpus_quota;
+  };
+  std::optional<PoolState> look_at(uint32_t tgid, Process& process, uint64_t now_ns);
+  void read_cpu(uint32_t tgid, Process& process, PoolState& state) const;
+
+  std::string proc_root_;
+  std::string cgroup_root_;
+  std::map<uint32_t, Process> processes_;  // by tgid
+  uint32_t last_ = 0;                      // tgid of the one that was looked at last
+};
+
+}  // namespace loopsight
