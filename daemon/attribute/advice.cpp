@@ -26,6 +26,11 @@ constexpr uint32_t kAny = bits(LS_CAUSE_CPU, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_C
                                LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_SUBPROCESS, LS_CAUSE_OTHER);
 
 constexpr AdviceRule kRules[] = {
+    // What a thread of a pool is to run stands in the expression too, but does not block the loop.
+    {"pool_growth", kLock | kCpu, "concurrent.futures.thread", "_adjust_thread_count", "",
+     "The loop started a thread of a pool and waited until it ran, as each job does until the pool "
+     "has max_workers threads: start them at start-up (submit as many jobs), or have fewer."},
+
     // Clients of other services.
     {"requests", kClient, "requests", "", "requests.",
      "requests blocks the loop: use httpx.AsyncClient or aiohttp.ClientSession."},

@@ -18,6 +18,9 @@ struct Example {
 };
 
 const Example kExamples[] = {
+    {"pool_growth", LS_CAUSE_LOCK,
+     "std concurrent.futures.thread ThreadPoolExecutor._adjust_thread_count",
+     "loop.run_in_executor(None, requests.get, url)"},
     {"requests", LS_CAUSE_NETWORK, "lib requests.sessions Session.send", "requests.get(url)"},
     {"boto3", LS_CAUSE_NETWORK, "lib botocore.endpoint Endpoint.make_request",
      "s3.get_object(Bucket=b)"},
