@@ -107,10 +107,10 @@ uint64_t JobWaits::on_look(uint64_t now_ns, const WorkQueue& queue,
   if (pushed_.empty() || count > pushed_.back().count)
     pushed_.push_back({.time_ns = now_ns, .count = count});
   while (pushed_.size() > 1 && pushed_.front().count <= popped_) pushed_.pop_front();
-  // Half of the looks are forgotten: a job counts as put in at a later one.
+  // Every second look is forgotten: what was put in before it counts as put in at the next one.
   if (pushed_.size() > kMaxPushed) {
     std::deque<Pushed> kept;
-    for (size_t i = 1; i < pushed_.size(); i += 2) kept.push_back(pushed_[i]);
+    for (size_t i = 0; i < pushed_.size(); i += 2) kept.push_back(pushed_[i]);
     kept.push_back(pushed_.back());
     pushed_ = std::move(kept);
   }
