@@ -97,7 +97,7 @@ TEST(Decode, SurvivesRandomBytes) {
     if (bytes.size() >= sizeof(ls_header)) {
       ls_header header;
       std::memcpy(&header, bytes.data(), sizeof(header));
-      header.kind = static_cast<uint32_t>(round % 2 == 0 ? random() % 8 : 0x100 + random() % 5);
+      header.kind = static_cast<uint32_t>(round % 2 == 0 ? random() % 8 : 0x100 + random() % 17);
       header.size = static_cast<uint32_t>(bytes.size());
       std::memcpy(bytes.data(), &header, sizeof(header));
     }
