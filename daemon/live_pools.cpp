@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "daemon/attribute/cpu_quota.h"
+#include "daemon/attribute/proc.h"
 #include "daemon/attribute/remote_memory.h"
 
 namespace loopsight {

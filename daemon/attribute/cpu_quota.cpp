@@ -92,23 +92,4 @@ std::optional<double> read_cpu_quota(const std::string& proc_root, const std::st
   return least;
 }
 
-std::optional<uint64_t> read_cpu_time_ns(const std::string& proc_root, uint32_t pid) {
-  auto stat = read_proc_file(fmt::format("{}/{}/stat", proc_root, pid), 4096);
-  if (!stat) return std::nullopt;
-  // The name, in parentheses, may hold anything; after it field 3 follows.
-  size_t at = stat->rfind(')');
-  if (at == std::string::npos) return std::nullopt;
-  std::string_view rest = std::string_view(*stat).substr(at + 1);
-  uint64_t ticks = 0;
-  for (int field = 3; field <= 15; field++) {
-    size_t start = rest.find_first_not_of(' ');
-    if (start == std::string_view::npos) return std::nullopt;
-    rest.remove_prefix(start);
-    size_t end = std::min(rest.find(' '), rest.size());
-    if (field >= 14) ticks += static_cast<uint64_t>(number(rest.substr(0, end)).value_or(0));
-    rest.remove_prefix(end);
-  }
-  return ticks * (1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
-}
-
 }  // namespace loopsight

@@ -13,9 +13,6 @@ namespace loopsight {
 std::optional<double> read_cpu_quota(const std::string& proc_root, const std::string& cgroup_root,
                                      uint32_t pid);
 
-// CPU time that the process has used, all its threads together.
-std::optional<uint64_t> read_cpu_time_ns(const std::string& proc_root, uint32_t pid);
-
 // "50000 100000" -> 0.5; nothing of "max 100000" and of anything else.
 std::optional<double> parse_cpu_max(std::string_view text);
 

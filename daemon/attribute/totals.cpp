@@ -103,7 +103,7 @@ void Totals::on_stall(const StallReport& report) {
 }
 
 void Totals::on_pools(const PoolProgress& progress, const WorkloadProcess& process) {
-  WorkloadTotals& workload = workload_of(process.workload);
+  WorkloadTotals& workload = workloads_[label_of(process.workload)];
   workload.executor_saturated_ns += progress.saturated_ns;
   workload.has_executors = true;
   if (progress.ended)

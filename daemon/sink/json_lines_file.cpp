@@ -21,7 +21,7 @@ tl::unexpected<Error> failed(const char* what, const std::string& path, int erro
       fmt::format("cannot {} {}: {}", what, clean_text(path, 200), std::strerror(error)));
 }
 
-std::string rotated(const std::string& path, uint32_t number) {
+std::string rotated(const std::string& path, size_t number) {
   return fmt::format("{}.{}", path, number);
 }
 

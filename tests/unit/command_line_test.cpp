@@ -53,15 +53,14 @@ TEST(CommandLine, TheOthersHaveTheContractsDefaults) {
 }
 
 TEST(CommandLine, RunTakesExports) {
-  EXPECT_FALSE(parse<RunConfig>({"run"}).exports.journal);
-  auto exports =
+  EXPECT_FALSE(parse<RunConfig>({"run"}).export_journal);
+  auto run =
       parse<RunConfig>({"run", "--export.journal", "--export.json-lines", "x",
-                        "--export.json-lines.max-bytes", "2MiB", "--export.json-lines.files", "3"})
-          .exports;
-  EXPECT_TRUE(exports.journal);
-  EXPECT_EQ(exports.json_lines.path, "x");
-  EXPECT_EQ(exports.json_lines.max_bytes, 2U << 20);
-  EXPECT_EQ(exports.json_lines.files, 3U);
+                        "--export.json-lines.max-bytes", "2MiB", "--export.json-lines.files", "3"});
+  EXPECT_TRUE(run.export_journal);
+  EXPECT_EQ(run.json_lines.path, "x");
+  EXPECT_EQ(run.json_lines.max_bytes, 2U << 20);
+  EXPECT_EQ(run.json_lines.files, 3U);
   refusal({"run", "--export.json-lines.files", "3"});
   refusal({"run", "--export.json-lines", "x", "--export.json-lines.files", "0"});
   refusal({"run", "--export.json-lines", "x", "--export.json-lines.max-bytes", "lots"});

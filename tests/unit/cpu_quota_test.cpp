@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "daemon/attribute/proc.h"
+
 namespace loopsight {
 namespace {
 

@@ -206,7 +206,7 @@ TEST(ExecutorPipeline, LeadsFromRecordsToReportsAndMetrics) {
   ASSERT_EQ(sink.reports.size(), 1U);
   EXPECT_EQ(sink.reports[0].process.workload, "app.py");
 
-  Publication publication(WallClock::fixed(0), "h", 10);
+  Publication publication(WallClock::fixed(0), "h", {.stalls = 10});
   publication.publish({.totals = pipeline.totals()});
   std::string page = metrics_page(Metrics(publication, "1"));
   for (const char* line : {"loopsight_executor_threads{workload=\"app.py\",state=\"busy\"} 6\n",

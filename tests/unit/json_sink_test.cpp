@@ -40,7 +40,7 @@ TEST(StallJson, HasEveryKeyOfTheContractInItsOrder) {
                       "cause",   "blame",  "causes",       "wait",        "culprit",
                       "leaf",    "frames", "contributors", "gil_holder",  "gc",
                       "delayed", "advice", "frames_cut",   "task",        "callbacks",
-                      "import",  "call",   "functions",    "inferred", "pod"}));
+                      "import",  "call",   "functions",    "inferred",    "pod"}));
 }
 
 TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {

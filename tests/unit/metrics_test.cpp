@@ -74,7 +74,7 @@ std::string page_of(uint32_t workloads, uint32_t workers, uint32_t culprits) {
   Snapshot snapshot;
   snapshot.totals = many_workloads(workloads, workers, culprits);
   snapshot.discarded = {{"folded_label", snapshot.totals.folded_labels()}};
-  Publication publication(WallClock::fixed(0), "h", 1);
+  Publication publication(WallClock::fixed(0), "h", {.stalls = 1});
   publication.publish(std::move(snapshot));
   return metrics_page(Metrics(publication, "1"));
 }
