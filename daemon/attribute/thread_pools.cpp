@@ -211,6 +211,7 @@ std::vector<SeenPool> ThreadPools::look(const RemoteMemory& memory, uint64_t now
   std::erase_if(workers_, [&](const auto& one) { return !alive.contains(one.first); });
   std::erase_if(strangers_, [&](const auto& one) { return !alive.contains(one.first); });
   std::vector<SeenPool> pools;
+  pools.reserve(members.size());
   for (const auto& [queue, threads] : members)
     pools.push_back(read_pool(memory, queue, threads, now_ns));
   std::erase_if(pools_, [&](const auto& one) { return one.second.seen_ns != now_ns; });

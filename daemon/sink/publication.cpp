@@ -3,6 +3,11 @@
 #include "daemon/sink/json_sink.h"
 
 namespace loopsight {
+namespace {
+
+constexpr size_t kMaxExecutors = 100;
+
+}  // namespace
 
 void Publication::publish(Snapshot snapshot) {
   auto shared = std::make_shared<const Snapshot>(std::move(snapshot));
@@ -48,6 +53,23 @@ Result<void> Publication::on_stall(const StallReport& report) {
     stalls_.pop_back();
   }
   return {};
+}
+
+Result<void> Publication::on_executor(const ExecutorReport& report) {
+  auto json = executor_json(report, clock_, host_);
+  std::lock_guard lock(mutex_);
+  std::erase_if(executors_, [&](const nlohmann::ordered_json& one) {
+    return one["pid"] == json["pid"] && one["pool"] == json["pool"] &&
+           one["monotonic_ns"] == json["monotonic_ns"];
+  });
+  executors_.push_front(std::move(json));
+  if (executors_.size() > kMaxExecutors) executors_.pop_back();
+  return {};
+}
+
+std::vector<nlohmann::ordered_json> Publication::executors() const {
+  std::lock_guard lock(mutex_);
+  return {executors_.begin(), executors_.end()};
 }
 
 size_t Publication::kept_stalls() const {

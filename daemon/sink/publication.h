@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,6 +60,7 @@ class Publication : public Sink {
   std::shared_ptr<const Snapshot> snapshot() const;  // never null
 
   Result<void> on_stall(const StallReport& report) override;
+  Result<void> on_executor(const ExecutorReport& report) override;
   Result<void> on_summary(const Summary&) override { return {}; }
 
   // The newest stalls first, at most `limit`, each the JSON object of one; empty filters match all.
@@ -66,6 +68,8 @@ class Publication : public Sink {
                                                          const std::string& cause) const;
   size_t kept_stalls() const;
   const std::string& host() const { return host_; }
+  // The newest saturated thread pools first, each with its newest report.
+  std::vector<nlohmann::ordered_json> executors() const;
 
  private:
   struct Kept {
@@ -84,6 +88,7 @@ class Publication : public Sink {
   std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
   std::deque<Kept> stalls_;  // newest first
   size_t kept_bytes_ = 0;
+  std::deque<nlohmann::ordered_json> executors_;
 };
 
 }  // namespace loopsight

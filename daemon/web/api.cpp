@@ -110,6 +110,9 @@ void add_api(Routes& routes, const Publication& publication, const std::string& 
               .handler = [&publication](const HttpRequest& request) {
                 return stalls(publication, request);
               }});
+  routes.add({.path = "/api/v1/executors", .handler = [&publication](const HttpRequest&) {
+                return json_response(Json(publication.executors()));
+              }});
   routes.add({.path = "/api/v1/status", .handler = [&publication, version](const HttpRequest&) {
                 return status(publication, version);
               }});

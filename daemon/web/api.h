@@ -3,6 +3,7 @@
 //   /api/v1/stalls?limit=&workload=&cause=   an array of the newest stalls, the newest first, each
 //                                            the same object as a JSON line of `loopsight trace`
 //   /api/v1/loops                            an array of the loops that are alive
+//   /api/v1/executors                        an array of the newest saturated thread pools
 //   /api/v1/status                           an object: version, host, what is kept and lost
 #pragma once
 

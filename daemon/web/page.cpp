@@ -10,6 +10,7 @@ constexpr const char* kLanding =
     "<li><a href=\"/api/v1/loops\">/api/v1/loops</a>: the loops and what they did</li>\n"
     "<li><a href=\"/api/v1/stalls\">/api/v1/stalls</a>: the newest stalls "
     "(?limit=, &amp;workload=, &amp;cause=)</li>\n"
+    "<li><a href=\"/api/v1/executors\">/api/v1/executors</a>: saturated thread pools</li>\n"
     "<li><a href=\"/-/healthy\">/-/healthy</a>, <a href=\"/-/ready\">/-/ready</a></li>\n"
     "</ul></body></html>\n";
 

@@ -199,14 +199,14 @@ class Counting : public Sink {
 
 TEST(ExecutorPipeline, LeadsFromRecordsToReportsAndMetrics) {
   Counting sink;
-  Pipeline pipeline(50'000'000, {&sink});
+  Publication publication(WallClock::fixed(0), "h");
+  Pipeline pipeline(50'000'000, {&sink, &publication});
   ASSERT_TRUE(pipeline.feed(encode(
       ProcessFacts{.tgid = 42, .start_ticks = 1, .is_python = true, .program = "app.py"}, 1)));
   ASSERT_TRUE(pipeline.feed(encode(sample())));
   ASSERT_EQ(sink.reports.size(), 1U);
   EXPECT_EQ(sink.reports[0].process.workload, "app.py");
 
-  Publication publication(WallClock::fixed(0), "h", {.stalls = 10});
   publication.publish({.totals = pipeline.totals()});
   std::string page = metrics_page(Metrics(publication, "1"));
   for (const char* line : {"loopsight_executor_threads{workload=\"app.py\",state=\"busy\"} 6\n",
@@ -225,6 +225,8 @@ TEST(ExecutorPipeline, LeadsFromRecordsToReportsAndMetrics) {
   ASSERT_EQ(sink.reports.size(), 2U);
   EXPECT_FALSE(sink.reports[1].saturation.in_progress);
   EXPECT_EQ(sink.reports[1].process.workload, "app.py") << "named before it is forgotten";
+  ASSERT_EQ(publication.executors().size(), 1U) << "its newest report alone";
+  EXPECT_EQ(publication.executors()[0]["in_progress"], false);
   publication.publish({.totals = pipeline.totals()});
   page = metrics_page(Metrics(publication, "1"));
   EXPECT_NE(page.find("loopsight_executor_threads{workload=\"app.py\",state=\"busy\"} 0\n"),
