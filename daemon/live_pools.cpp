@@ -8,7 +8,6 @@
 
 #include "daemon/attribute/cpu_quota.h"
 #include "daemon/attribute/proc.h"
-#include "daemon/attribute/remote_memory.h"
 
 namespace loopsight {
 namespace {
@@ -66,9 +65,9 @@ void LivePools::read_cpu(uint32_t tgid, Process& process, PoolState& state) cons
 
 std::optional<PoolState> LivePools::look_at(uint32_t tgid, Process& process, uint64_t now_ns) {
   auto start = std::chrono::steady_clock::now();
-  RemoteMemory memory(tgid, kMaxReads);
+  RemoteMemory memory = open_(tgid, kMaxReads);
   PoolState state{.time_ns = now_ns, .tgid = tgid, .pools = process.pools.look(memory, now_ns)};
-  bool cut = memory.reads() >= kMaxReads;
+  bool cut = memory.is_used_up();
   bool waiting = std::any_of(state.pools.begin(), state.pools.end(), has_waiting);
   if (waiting) {
     read_cpu(tgid, process, state);

@@ -5,13 +5,16 @@
 // which the rest has to wait for its turn.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "daemon/attribute/remote_memory.h"
 #include "daemon/attribute/thread_pools.h"
 #include "daemon/event/event.h"
 
@@ -19,8 +22,14 @@ namespace loopsight {
 
 class LivePools {
  public:
-  explicit LivePools(std::string proc_root, std::string cgroup_root = "/sys/fs/cgroup")
-      : proc_root_(std::move(proc_root)), cgroup_root_(std::move(cgroup_root)) {}
+  // The memory of a process, with the number of reads that it may take.
+  using Open = std::function<RemoteMemory(uint32_t tgid, size_t most_reads)>;
+
+  explicit LivePools(std::string proc_root, std::string cgroup_root = "/sys/fs/cgroup",
+                     Open open = open_memory)
+      : proc_root_(std::move(proc_root)),
+        cgroup_root_(std::move(cgroup_root)),
+        open_(std::move(open)) {}
 
   // A process that has an event loop. Known already: nothing changes.
   void watch(uint32_t tgid, const ls_python& python);
@@ -39,11 +48,15 @@ class LivePools {
     std::optional<double> cpus_used;
     std::optional<double> cpus_quota;
   };
+  static RemoteMemory open_memory(uint32_t tgid, size_t most_reads) {
+    return RemoteMemory(tgid, most_reads);
+  }
   std::optional<PoolState> look_at(uint32_t tgid, Process& process, uint64_t now_ns);
   void read_cpu(uint32_t tgid, Process& process, PoolState& state) const;
 
   std::string proc_root_;
   std::string cgroup_root_;
+  Open open_;
   std::map<uint32_t, Process> processes_;  // by tgid
   uint32_t last_ = 0;                      // tgid of the one that was looked at last
 };

@@ -33,6 +33,7 @@ class RemoteMemory {
   }
 
   size_t reads() const { return reads_; }
+  bool is_used_up() const { return reads_ >= most_reads_; }
 
  private:
   Read read_;

@@ -89,8 +89,8 @@ TEST(PoolRecord, RefusesWhatCannotBe) {
 
 TEST(PoolRecord, BoundsWhatItHolds) {
   PoolState state = sample();
-  state.pools[0].frames.assign(1000, state.pools[0].frames[0]);
-  state.pools.assign(1000, state.pools[0]);
+  state.pools.assign(300, state.pools[0]);
+  state.pools[0].frames.assign(100, state.pools[0].frames[0]);
   auto event = decode(encode(state));
   ASSERT_TRUE(event);
   EXPECT_LE(std::get<PoolState>(*event).pools.size(), 256U);
