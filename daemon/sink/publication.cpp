@@ -46,6 +46,7 @@ Result<void> Publication::on_stall(const StallReport& report) {
     stalls_.erase(entry);
     break;
   }
+  reports_++;
   kept_bytes_ += kept.json->size();
   stalls_.push_front(std::move(kept));
   while (stalls_.size() > 1 && (stalls_.size() > limits_.stalls || kept_bytes_ > limits_.bytes)) {
@@ -75,6 +76,11 @@ std::vector<nlohmann::ordered_json> Publication::executors() const {
 size_t Publication::kept_stalls() const {
   std::lock_guard lock(mutex_);
   return stalls_.size();
+}
+
+uint64_t Publication::reports() const {
+  std::lock_guard lock(mutex_);
+  return reports_;
 }
 
 std::vector<std::shared_ptr<const std::string>> Publication::stalls(

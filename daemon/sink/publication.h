@@ -67,6 +67,7 @@ class Publication : public Sink {
   std::vector<std::shared_ptr<const std::string>> stalls(size_t limit, const std::string& workload,
                                                          const std::string& cause) const;
   size_t kept_stalls() const;
+  uint64_t reports() const;  // of stalls, so far: unchanged means that stalls() is, too
   const std::string& host() const { return host_; }
   // The newest saturated thread pools first, each with its newest report.
   std::vector<nlohmann::ordered_json> executors() const;
@@ -89,6 +90,7 @@ class Publication : public Sink {
   std::deque<Kept> stalls_;  // newest first
   size_t kept_bytes_ = 0;
   std::deque<nlohmann::ordered_json> executors_;
+  uint64_t reports_ = 0;
 };
 
 }  // namespace loopsight

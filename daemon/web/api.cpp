@@ -96,6 +96,7 @@ HttpResponse status(const Publication& publication, const std::string& version) 
                         {"threshold_seconds", seconds(snapshot->threshold_ns)},
                         {"loops", snapshot->loops.size()},
                         {"stalls_kept", publication.kept_stalls()},
+                        {"reports", publication.reports()},
                         {"events_lost", lost},
                         {"probes_missing", std::move(missing)}});
 }

@@ -1,0 +1,15 @@
+# Writes the bytes of FILES as the table that page_files.h declares: cmake -DOUTPUT= -DFILES= -P …
+set(text "#include \"daemon/web/page_files.h\"\n\nnamespace loopsight {\nnamespace {\n\n")
+set(table "")
+set(number 0)
+foreach(path IN LISTS FILES)
+  get_filename_component(name ${path} NAME)
+  file(READ ${path} bytes HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+  string(APPEND text "constexpr unsigned char kFile${number}[] = {${bytes}};\n")
+  string(APPEND table "    {\"${name}\", kFile${number}, sizeof(kFile${number})},\n")
+  math(EXPR number "${number} + 1")
+endforeach()
+string(APPEND text "constexpr PageFile kFiles[] = {\n${table}};\n\n}  // namespace\n\n"
+                   "std::span<const PageFile> page_files() { return kFiles; }\n\n}  // namespace loopsight\n")
+file(WRITE ${OUTPUT} "${text}")
