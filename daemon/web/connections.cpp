@@ -34,18 +34,21 @@ std::string address_key(const sockaddr* address) {
   return inet_ntop(AF_INET6, &ipv6, text.data(), text.size());
 }
 
-Connections::Handle Connections::open(int fd, const sockaddr* address) {
+Connections::Handle Connections::open(int fd, const sockaddr* address, uint64_t now_ns) {
   std::string key = address_key(address);
+  std::lock_guard lock(mutex_);
   if (!key.empty() && counts_[key] >= limits_.per_address) give_way(&key);
   if (size_ >= limits_.total) give_way(nullptr);
-  peers_.push_back({.fd = fd, .address = key});
+  peers_.push_back({.fd = fd, .address = key, .since_ns = now_ns});
   size_++;
   if (!key.empty()) counts_[key]++;
   return std::prev(peers_.end());
 }
 
-void Connections::touch(Handle peer, bool answering) {
+void Connections::touch(Handle peer, bool answering, uint64_t now_ns) {
+  std::lock_guard lock(mutex_);
   peer->answering = answering;
+  peer->since_ns = now_ns;
   peers_.splice(peers_.end(), peers_, peer);
 }
 
@@ -59,19 +62,35 @@ void Connections::give_way(const std::string* address) {
     chosen = peer;
     break;
   }
-  if (chosen == peers_.end()) return;
-  shutdown(chosen->fd, SHUT_RDWR);  // its end is then found like any other's
-  chosen->closing = true;
+  if (chosen != peers_.end()) shut_down(chosen);
+}
+
+// Its end is then found like any other's.
+void Connections::shut_down(Handle peer) {
+  shutdown(peer->fd, SHUT_RDWR);
+  peer->closing = true;
   size_--;
-  if (!chosen->address.empty() && --counts_[chosen->address] == 0) counts_.erase(chosen->address);
+  if (!peer->address.empty() && --counts_[peer->address] == 0) counts_.erase(peer->address);
+}
+
+void Connections::expire(uint64_t now_ns, uint64_t silent_ns) {
+  std::lock_guard lock(mutex_);
+  for (auto peer = peers_.begin(); peer != peers_.end(); ++peer)
+    if (!peer->closing && !peer->answering && now_ns >= peer->since_ns + silent_ns) shut_down(peer);
 }
 
 void Connections::close(Handle peer) {
+  std::lock_guard lock(mutex_);
   if (!peer->closing) {
     size_--;
     if (!peer->address.empty() && --counts_[peer->address] == 0) counts_.erase(peer->address);
   }
   peers_.erase(peer);
+}
+
+size_t Connections::size() const {
+  std::lock_guard lock(mutex_);
+  return size_;
 }
 
 }  // namespace loopsight

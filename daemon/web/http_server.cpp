@@ -16,7 +16,10 @@
 namespace loopsight {
 namespace {
 
-constexpr unsigned kIdleSeconds = 15;
+// No usual scrape interval: a connection would end just as the next scrape comes.
+constexpr unsigned kIdleSeconds = 12;
+constexpr uint64_t kSilentNs = 20'000'000'000;  // without a whole request, drips of one included
+constexpr uint64_t kSweepNs = 5'000'000'000;
 constexpr size_t kConnectionMemory = 32768;  // bounds the headers
 // Those that had to give way are still there until the library has seen their end.
 constexpr unsigned kClosingConnections = 64;
@@ -47,7 +50,7 @@ struct HttpServer::Callbacks {
     auto* server = static_cast<HttpServer*>(context);
     auto* exchange = static_cast<Exchange*>(*state);
     if (exchange) return exchange->proceed() ? MHD_YES : MHD_NO;
-    if (auto* peer = peer_of(connection)) server->connections_.touch(*peer, true);
+    if (auto* peer = peer_of(connection)) server->connections_.touch(*peer, true, monotonic_ns());
     exchange = new Exchange(*server, connection);
     *state = exchange;
     return exchange->begin(url, method) ? MHD_YES : MHD_NO;
@@ -58,7 +61,7 @@ struct HttpServer::Callbacks {
     auto* server = static_cast<HttpServer*>(context);
     delete static_cast<Exchange*>(*state);
     *state = nullptr;
-    if (auto* peer = peer_of(connection)) server->connections_.touch(*peer, false);
+    if (auto* peer = peer_of(connection)) server->connections_.touch(*peer, false, monotonic_ns());
   }
 
   static void on_connection(void* context, MHD_Connection* connection, void** peer,
@@ -80,8 +83,8 @@ Connections::Handle* HttpServer::open(MHD_Connection* connection) {
   };
   const auto* fd = info(MHD_CONNECTION_INFO_CONNECTION_FD);
   const auto* address = info(MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-  auto* peer = new Connections::Handle(
-      connections_.open(fd ? fd->connect_fd : -1, address ? address->client_addr : nullptr));
+  auto* peer = new Connections::Handle(connections_.open(
+      fd ? fd->connect_fd : -1, address ? address->client_addr : nullptr, monotonic_ns()));
   if (!tls_) return peer;
   (*peer)->tls = settings_.current(monotonic_ns())->tls;
   const auto* session = info(MHD_CONNECTION_INFO_GNUTLS_SESSION);
@@ -122,7 +125,15 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerOptions options, Rou
     return failure(fmt::format("cannot serve HTTP on {}: {}", clean_text(options.address, 100),
                                std::strerror(errno)));
   listener.release();  // the library closes it when it stops
+  server->sweep();
   return server;
+}
+
+// Comes back every few seconds until the workers stop.
+void HttpServer::sweep() {
+  uint64_t now_ns = monotonic_ns();
+  connections_.expire(now_ns, kSilentNs);
+  handlers_.post([this] { sweep(); }, now_ns + kSweepNs);
 }
 
 // Nothing may be suspended when the library stops.

@@ -49,12 +49,13 @@ class HttpServer {
   friend class Exchange;
   struct Callbacks;
   Connections::Handle* open(MHD_Connection* connection);
+  void sweep();
   HttpServer(Routes routes, SettingsFile settings, ConnectionLimits limits)
       : routes_(std::move(routes)), settings_(std::move(settings)), connections_(limits) {}
 
   Routes routes_;
-  SettingsFile settings_;    // the connections' thread's alone
-  Connections connections_;  // likewise
+  SettingsFile settings_;  // the connections' thread's alone
+  Connections connections_;
   std::atomic<bool> stopping_ = false;
   std::atomic<int> parked_ = 0;  // requests whose handler gave again_ns
   Workers passwords_{1, 32};

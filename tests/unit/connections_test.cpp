@@ -28,13 +28,13 @@ std::string key_of(const char* text) {
 class ConnectionsTest : public testing::Test {
  protected:
   // A connection of `address`; its other end tells whether it was shut down.
-  Connections::Handle open(const char* address) {
+  Connections::Handle open(const char* address, uint64_t now_ns = 0) {
     std::array<int, 2> ends{};
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
     ours_.emplace_back(ends[0]);
     theirs_.emplace_back(ends[1]);
     sockaddr_storage storage = address_of(address);
-    return connections_.open(ends[0], reinterpret_cast<const sockaddr*>(&storage));
+    return connections_.open(ends[0], reinterpret_cast<const sockaddr*>(&storage), now_ns);
   }
 
   bool is_shut(size_t number) const {
@@ -61,7 +61,7 @@ TEST_F(ConnectionsTest, TheLongestSilentOneGivesWay) {
   auto first = open("127.0.0.1");
   for (int i = 0; i < 3; i++) open("127.0.0.1");
   EXPECT_EQ(connections_.size(), 4U);
-  connections_.touch(first, false);
+  connections_.touch(first, false, 0);
   open("127.0.0.1");
   EXPECT_EQ(connections_.size(), 4U);
   EXPECT_FALSE(is_shut(0));
@@ -72,7 +72,7 @@ TEST_F(ConnectionsTest, TheLongestSilentOneGivesWay) {
 TEST_F(ConnectionsTest, OneThatIsBeingAnsweredStaysWhereThereIsAnother) {
   auto first = open("127.0.0.1");
   open("127.0.0.1");
-  connections_.touch(first, true);
+  connections_.touch(first, true, 0);
   for (int i = 0; i < 3; i++) open("127.0.0.1");
   EXPECT_FALSE(is_shut(0));
   EXPECT_TRUE(is_shut(1));
@@ -87,6 +87,23 @@ TEST_F(ConnectionsTest, AnAddressHasItsOwnLimitButNotLoopback) {
   EXPECT_TRUE(is_shut(1));
   EXPECT_FALSE(is_shut(2));
   EXPECT_EQ(connections_.size(), 3U);
+}
+
+TEST_F(ConnectionsTest, SilenceHasAnEndButAnAnswerMayTakeItsTime) {
+  open("127.0.0.1", 10);
+  auto answering = open("127.0.0.1", 10);
+  connections_.touch(answering, true, 11);
+  open("127.0.0.1", 50);
+  connections_.expire(109, 100);
+  EXPECT_FALSE(is_shut(0));
+  connections_.expire(110, 100);
+  EXPECT_TRUE(is_shut(0));
+  EXPECT_FALSE(is_shut(1));
+  EXPECT_FALSE(is_shut(2));
+  connections_.touch(answering, false, 200);
+  connections_.expire(300, 100);
+  EXPECT_TRUE(is_shut(1));
+  EXPECT_EQ(connections_.size(), 0U);
 }
 
 TEST_F(ConnectionsTest, CountsWhatCloses) {

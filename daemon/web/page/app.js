@@ -112,7 +112,8 @@ function meter(share) {
   if (share === null) return element('span', {class: 'quiet'}, 'not known yet');
   const level = share >= 0.9 ? ' full' : share >= 0.6 ? ' high' : '';
   return element('span', {class: `meter${level}`},
-      svg('svg', {width: 72, height: 8, 'aria-hidden': 'true'},
+      svg('svg', {width: 72, height: 8, viewBox: '0 0 72 8', preserveAspectRatio: 'none',
+        'aria-hidden': 'true'},
           svg('rect', {width: Math.max(share * 72, share > 0 ? 1 : 0), height: 8})),
       formatShare(share));
 }
