@@ -244,7 +244,8 @@ def test_it_says_when_the_daemon_is_gone_and_comes_back(page, watched):
     process.terminate()
     process.wait(30)
     page.waits_for("!document.getElementById('gone').hidden")
-    assert page.js("document.getElementById('state').innerText") == "not reached"
+    assert page.js("document.getElementById('state').innerText") == "not up to date"
+    assert page.js("document.getElementById('gone').innerText.includes('cannot be reached')")
     assert page.js("document.querySelectorAll('#stalls details').length") >= 4  # still to be read
     with start_daemon(port):
         page.waits_for("document.getElementById('gone').hidden")

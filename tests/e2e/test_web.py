@@ -157,7 +157,7 @@ def test_metrics_are_compressed_where_that_is_asked(guarded):
 def test_idle_connections_delay_nobody(guarded):
     port, folder, _ = guarded
     with contextlib.ExitStack() as stack:
-        for number in range(300):  # more than are let in
+        for number in range(400):  # more than are let in
             idle = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             if number % 2:
                 idle.send(b"\x16\x03\x01")  # a handshake that never goes on

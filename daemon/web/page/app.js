@@ -26,8 +26,13 @@ const timeline = new Timeline(byId('timeline'), (key) => {
 const flame = new Flame(byId('flame'), byId('flame-detail'), byId('unzoom'));
 
 async function get(path) {
-  const answer = await fetch(path, {signal: AbortSignal.timeout(TIMEOUT_MS), cache: 'no-store'});
-  if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
+  let answer;
+  try {
+    answer = await fetch(path, {signal: AbortSignal.timeout(TIMEOUT_MS), cache: 'no-store'});
+  } catch (error) {
+    throw new Error(`the daemon cannot be reached: ${error.message}`);
+  }
+  if (!answer.ok) throw new Error(`the daemon answers ${path} with ${answer.status}`);
   const date = Date.parse(answer.headers.get('date') ?? '');
   if (date) state.offset = date - Date.now();
   return answer.json();
@@ -64,12 +69,12 @@ async function turn() {
 
 function showState(error) {
   const pill = byId('state');
-  const text = error ? 'not reached' : state.paused ? 'paused' : 'live';
+  const text = error ? 'not up to date' : state.paused ? 'paused' : 'live';
   if (pill.textContent !== text) pill.textContent = text;
   pill.className = `pill ${error ? 'gone' : state.paused ? '' : 'live'}`;
   const banner = byId('gone');
   const seen = state.status ? ' What is below is the last that was seen.' : '';
-  const what = `The daemon cannot be reached (${error?.message ?? ''}). Trying again every two seconds.${seen}`;
+  const what = `This page is not up to date: ${error?.message ?? ''}. Trying again every two seconds.${seen}`;
   if (error && banner.hidden) banner.textContent = what;
   banner.hidden = !error;
   byId('content').classList.toggle('stale', Boolean(error));
