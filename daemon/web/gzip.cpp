@@ -1,9 +1,9 @@
 #include "daemon/web/gzip.h"
 
-#include <strings.h>
 #include <zlib.h>
 
 #include <algorithm>
+#include <cctype>
 
 namespace loopsight {
 namespace {
@@ -25,10 +25,9 @@ bool is_refused(std::string_view parameter) {
 }
 
 bool is_gzip(std::string_view coding) {
+  auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
   for (std::string_view known : {"gzip", "x-gzip"})
-    if (coding.size() == known.size() &&
-        strncasecmp(coding.data(), known.data(), known.size()) == 0)
-      return true;
+    if (std::equal(coding.begin(), coding.end(), known.begin(), known.end(), same)) return true;
   return false;
 }
 

@@ -51,6 +51,7 @@ struct Refused {
 template <typename Table>
 std::string names_of(const Table& table) {
   std::vector<std::string> names;
+  names.reserve(table.size());
   for (const auto& [name, value] : table) names.emplace_back(name);
   return fmt::format("{}", fmt::join(names, ", "));
 }
