@@ -148,6 +148,8 @@ Result<int> run(const RunConfig& config) {
   for (const ProbeStatus& probe : tracer->probes())
     if (!probe.attached) spdlog::warn("probe {} is not attached: {}", probe.name, probe.why_not);
   if (auto dropped = drop_privileges(); !dropped) spdlog::warn("{}", dropped.error().message);
+  if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
+  daemon.publish();
   // Its thread begins without what was given up; until here its clients wait.
   Routes routes;
   add_endpoints(routes, publication, metrics);
@@ -159,8 +161,6 @@ Result<int> run(const RunConfig& config) {
                                    .config_file = settings->web_config_file},
                                   std::move(routes));
   if (!server) return tl::make_unexpected(server.error());
-  if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
-  daemon.publish();
   spdlog::info("watching, serving {} on {} (port {})", (*server)->tls() ? "https" : "http",
                handed_over ? "the socket of systemd" : settings->listen_address, (*server)->port());
   daemon.supervisor().ready(daemon.status());
