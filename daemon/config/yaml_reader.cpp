@@ -70,11 +70,12 @@ bool YamlReader::plain(const YamlNode& node) const {
 Result<void> YamlReader::map(const YamlNode& node, const std::vector<Key>& keys) const {
   if (node.kind == YamlNode::Kind::kNull) return {};
   if (node.kind != YamlNode::Kind::kMap) return expected(node, "a mapping");
-  for (const auto& [found, value] : node.entries) {
+  for (size_t i = 0; i < node.keys.size(); i++) {
+    const YamlNode& found = node.keys[i];
     auto key = std::find_if(keys.begin(), keys.end(),
                             [&](const Key& one) { return found.text == one.name; });
     if (key == keys.end()) return error(found, unknown_key(found.text, keys));
-    if (auto read = key->read(value); !read) return read;
+    if (auto read = key->read(node.items[i]); !read) return read;
   }
   return {};
 }

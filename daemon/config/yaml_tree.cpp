@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include "daemon/base/text.h"
 
@@ -105,7 +106,8 @@ class Builder : public YAML::EventHandler {
     if (parent.node.kind == YamlNode::Kind::kList) {
       parent.node.items.push_back(std::move(node));
     } else if (parent.key) {
-      parent.node.entries.emplace_back(std::move(*parent.key), std::move(node));
+      parent.node.keys.push_back(std::move(*parent.key));
+      parent.node.items.push_back(std::move(node));
       parent.key.reset();
     } else {
       check_key(parent.node, node);
@@ -117,12 +119,12 @@ class Builder : public YAML::EventHandler {
       complain(key.line, key.column, "expected a key that is a word");
       return;
     }
-    auto same = std::find_if(map.entries.begin(), map.entries.end(),
-                             [&](const auto& entry) { return entry.first.text == key.text; });
-    if (same != map.entries.end())
+    auto same = std::find_if(map.keys.begin(), map.keys.end(),
+                             [&](const YamlNode& one) { return one.text == key.text; });
+    if (same != map.keys.end())
       complain(key.line, key.column,
                fmt::format("found the key '{}' again, expected it once (it is in line {})",
-                           clean_text(key.text, kMaxShown), same->first.line));
+                           clean_text(key.text, kMaxShown), same->line));
   }
 
   YamlNode root_;

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "daemon/base/result.h"
@@ -20,8 +19,8 @@ struct YamlNode {
   bool quoted = false;  // a scalar that can be nothing but text
   size_t line = 1;
   size_t column = 1;
-  std::vector<YamlNode> items;                         // of a list
-  std::vector<std::pair<YamlNode, YamlNode>> entries;  // of a map; keys are scalars
+  std::vector<YamlNode> items;  // of a list; of a map the values
+  std::vector<YamlNode> keys;   // of a map: scalars, as many as there are values
 };
 
 // "FILE:LINE:COLUMN: what"; the file's name is cleaned.
