@@ -1,6 +1,7 @@
 """Every panel of the dashboards has something to show: its queries are run by a real Prometheus
 that scraped the real daemon while it watched real faults."""
 import shutil
+import subprocess
 import sys
 import time
 
@@ -49,8 +50,12 @@ def watched(tmp_path_factory):
     rules = sorted((ROOT / "deploy" / "prometheus").glob("loopsight.*.yml"))
     port = free_port()
     with daemon(port), prometheus(scratch / "prometheus", port, rules) as server:
-        with running([PYTHON, ZOO / "stall_zoo.py", *FAULTS * 200], **QUIET):
-            with running([PYTHON, stuck], **QUIET):
+        zoo = [PYTHON, ZOO / "stall_zoo.py", *FAULTS * 200]
+        late = [PYTHON, TARGETS / "on_demand.py"]  # its timers wait for its stalls
+        with running(zoo, **QUIET), running([PYTHON, stuck], **QUIET):
+            with running(late, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+                process.stdin.write(b"100000\n")
+                process.stdin.flush()
                 yield server
 
 
