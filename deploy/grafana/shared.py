@@ -80,7 +80,8 @@ LATENESS = timeseries(
 
 DELAYED = timeseries(
     "Delayed events",
-    "Ready sockets and due timers that had to wait for a stall to end, a second.",
+    "Sockets and other descriptors that became ready while a stall lasted, and had to wait for its "
+    "end, a second.",
     ("sum by (workload) (rate(loopsight_delayed_events_total{%s}[$__rate_interval]))" % ONE,
      "{{workload}}"),  # fmt: skip
     unit="ops",
@@ -108,7 +109,7 @@ GIL = timeseries(
 
 GC = timeseries(
     "Garbage collection",
-    "Time that the loops' processes spent in pauses of the collector, in seconds a second, by "
+    "Time that the loops' threads spent in pauses of the collector, in seconds a second, by "
     "generation. Only of interpreters that have the collector's probes (Debian's and Fedora's do).",
     ("sum by (workload, generation) (rate(loopsight_gc_pause_seconds_sum{%s}[$__rate_interval]))" % ONE,
      "{{workload}} generation {{generation}}"),  # fmt: skip
@@ -117,9 +118,10 @@ GC = timeseries(
 
 EXECUTOR = timeseries(
     "Executor threads",
-    "Threads of the default executor (asyncio.to_thread, run_in_executor, getaddrinfo), busy and "
-    "idle. No idle thread left: such calls queue, and it looks like slow DNS.",
+    "Threads of thread pools (asyncio.to_thread, run_in_executor, getaddrinfo), busy and idle, and "
+    "jobs that wait for one. No idle thread and jobs that wait: it looks like slow DNS.",
     ("sum by (workload, state) (loopsight_executor_threads{%s})" % ONE, "{{workload}} {{state}}"),
+    ("sum by (workload) (loopsight_executor_queued{%s})" % ONE, "{{workload}} queued"),
 )
 
 HOSTS_SHARE = timeseries(

@@ -24,6 +24,7 @@ METRICS = {
     "loopsight_delayed_events_total",
     "loopsight_discarded_total",
     "loopsight_events_lost_total",
+    "loopsight_executor_queued",
     "loopsight_executor_threads",
     "loopsight_gc_pause_seconds_sum",
     "loopsight_gil_wait_seconds_total",

@@ -13,10 +13,10 @@ sys.path.insert(0, str(ROOT / "tests" / "deploy"))
 
 from dashboards import DASHBOARDS, load, panels, substituted  # noqa: E402
 
-# Metrics of the contract that the daemon does not have yet.
+# Metrics that the daemon does not have yet, by how their names begin.
 NOT_YET = (
     "loopsight_delayed_event",
-    "loopsight_executor_threads",
+    "loopsight_executor",
     "loopsight_gc_pause_seconds",
     "loopsight_gil_wait_seconds",
     "loopsight_loop_polls",
