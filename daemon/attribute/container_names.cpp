@@ -46,7 +46,7 @@ std::optional<Pod> find_pod(const std::string& host, const std::string& uid) {
     std::string names = entry.substr(0, entry.size() - uid.size() - 1);
     size_t middle = names.find('_');
     if (middle == 0 || middle == std::string::npos || middle + 1 == names.size()) continue;
-    auto containers = list_names(logs + "/" + entry);
+    auto containers = list_names(fmt::format("{}/{}", logs, entry));
     return Pod{.space = names.substr(0, middle),
                .name = names.substr(middle + 1),
                .container = containers.size() == 1 ? containers[0] : ""};
