@@ -99,6 +99,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   RunConfig run_config;
   ReplayConfig replay_config;
   ReportConfig report_config;
+  TopConfig top_config;
   CLI::App app(
       "Watches CPython event loops from outside and says when one stalled, for how long "
       "and on what.",
@@ -185,6 +186,17 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   report->add_option("--output", report_config.output, "write the report to a file")
       ->type_name("FILE");
 
+  CLI::App* top =
+      app.add_subcommand("top", "the loops live in the terminal, the most blocked first");
+  auto* url = top->add_option("--url", top_config.url,
+                              "the daemon to ask (http://127.0.0.1:9788); where none is named and "
+                              "none runs, top traces by itself")
+                  ->type_name("URL");
+  top->add_option("--ca-file", top_config.ca_file, "whose certificates to trust, for https")
+      ->type_name("FILE");
+  add_duration(top, "--threshold", raw.threshold,
+               "without a daemon: a busy phase longer than this is a stall (50ms)");
+
   std::string name = arguments.empty() ? "" : arguments[0];
   auto commands = app.get_subcommands({});
   if (std::none_of(commands.begin(), commands.end(),
@@ -229,6 +241,11 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
       return wrong_usage(name, "one file is summed up and two are compared; --merge takes more");
     report_config.format = format_of(raw);
     return report_config;
+  }
+  if (top->parsed()) {
+    top_config.url_given = url->count() > 0;
+    top_config.threshold_ns = *parse_duration_ns(raw.threshold);
+    return top_config;
   }
   replay_config.format = format_of(raw);
   return replay_config;

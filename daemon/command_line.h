@@ -14,8 +14,8 @@ struct Printed {  // --help or --version was asked for, or the usage is wrong
   bool is_error = false;
 };
 
-using CommandLine =
-    std::variant<TraceConfig, RunConfig, CheckConfig, ReplayConfig, ReportConfig, Printed>;
+using CommandLine = std::variant<TraceConfig, RunConfig, CheckConfig, ReplayConfig, ReportConfig,
+                                 TopConfig, Printed>;
 
 // `arguments` without the program's name.
 CommandLine parse_command_line(std::vector<std::string> arguments);

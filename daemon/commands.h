@@ -11,5 +11,6 @@ Result<int> run(const RunConfig& config);
 Result<int> check(const CheckConfig& config);
 Result<int> replay(const ReplayConfig& config);
 Result<int> report(const ReportConfig& config);
+Result<int> top(const TopConfig& config);
 
 }  // namespace loopsight

@@ -55,6 +55,13 @@ struct ReportConfig {
   std::string output;             // a file for the report, "" for standard output
 };
 
+struct TopConfig {
+  std::string url = "http://127.0.0.1:9788";
+  bool url_given = false;
+  std::string ca_file;                 // "" for the system's
+  uint64_t threshold_ns = 50'000'000;  // of a trace of its own
+};
+
 struct ReplayConfig {
   std::string recording;
   std::string output;  // a file for the results, "" for standard output

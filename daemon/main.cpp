@@ -32,6 +32,7 @@ int execute(int count, char** values) {
   if (const auto* config = std::get_if<RunConfig>(&line)) return finish(run(*config));
   if (const auto* config = std::get_if<CheckConfig>(&line)) return finish(check(*config));
   if (const auto* config = std::get_if<ReportConfig>(&line)) return finish(report(*config));
+  if (const auto* config = std::get_if<TopConfig>(&line)) return finish(top(*config));
   return finish(replay(std::get<ReplayConfig>(line)));
 }
 

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <initializer_list>
 
+#include "daemon/base/json_fields.h"
 #include "daemon/base/text.h"
 #include "daemon/event/event.h"
 
@@ -19,27 +20,9 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kMaxName = 200;
 constexpr size_t kMaxAdvice = 400;
 constexpr double kMaxSeconds = 366.0 * 86400;
-constexpr double kMaxCount = 1e15;
 
-const Json& child(const Json& json, const char* key) {
-  static const Json kNull;
-  if (!json.is_object()) return kNull;
-  auto found = json.find(key);
-  return found == json.end() ? kNull : *found;
-}
-
-std::string text(const Json& json, const char* key, size_t max = kMaxName) {
-  const Json& value = child(json, key);
-  return value.is_string() ? clean_text(value.get_ref<const std::string&>(), max) : "";
-}
-
-// A number from 0 to `max`; nothing for anything else.
-std::optional<double> number(const Json& json, const char* key, double max = kMaxCount) {
-  const Json& value = child(json, key);
-  if (!value.is_number()) return std::nullopt;
-  auto result = value.get<double>();
-  if (!(result >= 0 && result <= max)) return std::nullopt;
-  return result;
+std::string text_of(const Json& json, const char* key, size_t max = kMaxName) {
+  return json_text(json, key, max);
 }
 
 bool is_cause(const std::string& name) {
@@ -62,28 +45,28 @@ std::optional<double> parse_time(const std::string& time) {
 }
 
 void add_delayed(const Json& json, DelayedTally& tally) {
-  const Json& delayed = child(json, "delayed");
+  const Json& delayed = json_member(json, "delayed");
   if (!delayed.is_object()) return;
   tally.stalls++;
-  tally.events += number(delayed, "events").value_or(0);
-  tally.seconds += number(delayed, "seconds").value_or(0);
+  tally.events += json_number(delayed, "events").value_or(0);
+  tally.seconds += json_number(delayed, "seconds").value_or(0);
   tally.timer_lateness_seconds =
       std::max(tally.timer_lateness_seconds,
-               number(delayed, "timer_lateness_seconds", kMaxSeconds).value_or(0));
-  const Json& exact = child(delayed, "exact");
+               json_number(delayed, "timer_lateness_seconds", kMaxSeconds).value_or(0));
+  const Json& exact = json_member(delayed, "exact");
   tally.exact = tally.exact && exact.is_boolean() && exact.get<bool>();
 }
 
 std::string culprit_name(const Json& culprit) {
-  std::string function = text(culprit, "function");
+  std::string function = text_of(culprit, "function");
   if (function.empty()) return "(no frames)";
-  std::string module = text(culprit, "module");
+  std::string module = text_of(culprit, "module");
   return module.empty() ? function : fmt::format("{}:{}", module, function);
 }
 
 std::string culprit_place(const Json& culprit) {
-  std::string file = text(culprit, "file");
-  auto line = number(culprit, "line");
+  std::string file = text_of(culprit, "file");
+  auto line = json_number(culprit, "line");
   return file.empty() ? "" : fmt::format("{}:{:.0f}", file, line.value_or(0));
 }
 
@@ -96,9 +79,9 @@ Json plain(const Json& json, std::initializer_list<const char*> keys) {
   if (!json.is_object()) return nullptr;
   Json kept = Json::object();
   for (const char* key : keys) {
-    const Json& value = child(json, key);
+    const Json& value = json_member(json, key);
     if (value.is_string())
-      kept[key] = text(json, key, kMaxAdvice);
+      kept[key] = text_of(json, key, kMaxAdvice);
     else if (value.is_number() || value.is_boolean())
       kept[key] = value;
   }
@@ -110,9 +93,9 @@ Json slim(const Json& json) {
   Json kept = plain(json, {"type", "time", "monotonic_ns", "host", "workload", "worker", "tid",
                            "python", "loop", "duration_seconds", "cause", "blame", "advice"});
   kept["in_progress"] = false;
-  kept["culprit"] = plain(child(json, "culprit"), {"function", "module", "file", "line"});
+  kept["culprit"] = plain(json_member(json, "culprit"), {"function", "module", "file", "line"});
   kept["delayed"] =
-      plain(child(json, "delayed"), {"events", "seconds", "timer_lateness_seconds", "exact"});
+      plain(json_member(json, "delayed"), {"events", "seconds", "timer_lateness_seconds", "exact"});
   return kept;
 }
 
@@ -139,21 +122,21 @@ void Tally::add_line(std::string_view line) {
 }
 
 void Tally::add(const Json& json) {
-  std::string type = text(json, "type");
+  std::string type = text_of(json, "type");
   bool good = type == "stall" ? add_stall(json) : type == "summary" && add_summary(json);
   if (!good) bad_lines_++;
 }
 
 bool Tally::add_stall(const Json& json) {
-  auto seconds = number(json, "duration_seconds", kMaxSeconds);
-  auto start = parse_time(text(json, "time"));
-  auto monotonic_ns = number(json, "monotonic_ns", 1e19);
-  auto tid = number(json, "tid", 1e10);
-  std::string cause = text(json, "cause");
-  const Json& in_progress = child(json, "in_progress");
+  auto seconds = json_number(json, "duration_seconds", kMaxSeconds);
+  auto start = parse_time(text_of(json, "time"));
+  auto monotonic_ns = json_number(json, "monotonic_ns", 1e19);
+  auto tid = json_number(json, "tid", 1e10);
+  std::string cause = text_of(json, "cause");
+  const Json& in_progress = json_member(json, "in_progress");
   if (!seconds || !start || !monotonic_ns || !tid || !is_cause(cause) || !in_progress.is_boolean())
     return false;
-  std::string host = text(json, "host");
+  std::string host = text_of(json, "host");
   std::string identity = fmt::format("{} {} {}", host, *tid, *monotonic_ns);
   if (in_progress.get<bool>()) {
     if (running_.size() < limits_.running || running_.count(identity) > 0) {
@@ -169,9 +152,9 @@ bool Tally::add_stall(const Json& json) {
   durations_.add(ns);
   causes_[cause].add(ns);
   add_delayed(json, delayed_);
-  if (text(json, "blame") == "host") host_stalls_++;
+  if (text_of(json, "blame") == "host") host_stalls_++;
 
-  const Json& culprit = child(json, "culprit");
+  const Json& culprit = json_member(json, "culprit");
   CulpritKey key{culprit_name(culprit), cause};
   if (culprits_.count(key) == 0 && culprits_.size() >= limits_.culprits) {
     folded_++;
@@ -180,15 +163,15 @@ bool Tally::add_stall(const Json& json) {
   CulpritTally& tally = culprits_[key];
   if (ns >= tally.durations.longest_ns()) {
     tally.where = culprit_place(culprit);
-    tally.advice = text(json, "advice", kMaxAdvice);
+    tally.advice = text_of(json, "advice", kMaxAdvice);
   }
   tally.durations.add(ns);
   add_delayed(json, tally.delayed);
 
-  auto worker = static_cast<uint64_t>(number(json, "worker", 1e6).value_or(0));
-  if (LoopTally* loop = loop_of({host, text(json, "workload"), worker})) {
-    loop->kind = text(json, "loop", 20);
-    loop->python = text(json, "python", 20);
+  auto worker = static_cast<uint64_t>(json_number(json, "worker", 1e6).value_or(0));
+  if (LoopTally* loop = loop_of({host, text_of(json, "workload"), worker})) {
+    loop->kind = text_of(json, "loop", 20);
+    loop->python = text_of(json, "python", 20);
     loop->stalls++;
     loop->stalled_ns += ns;
   }
@@ -196,32 +179,32 @@ bool Tally::add_stall(const Json& json) {
 }
 
 bool Tally::add_summary(const Json& json) {
-  auto iterations = number(json, "iterations");
-  auto busy = number(json, "busy_seconds");
-  auto idle = number(json, "idle_seconds");
+  auto iterations = json_number(json, "iterations");
+  auto busy = json_number(json, "busy_seconds");
+  auto idle = json_number(json, "idle_seconds");
   if (!iterations || !busy || !idle) return false;
   iterations_ += *iterations;
   busy_ += *busy;
   idle_ += *idle;
-  lost_ += number(json, "lost").value_or(0);
-  if (auto watched = number(json, "watched_seconds", kMaxSeconds))
+  lost_ += json_number(json, "lost").value_or(0);
+  if (auto watched = json_number(json, "watched_seconds", kMaxSeconds))
     watched_ = watched_.value_or(0) + *watched;
-  const Json& loops = child(json, "loops");
+  const Json& loops = json_member(json, "loops");
   if (!loops.is_array()) return true;
   size_t seen_loops = 0;
   for (const Json& one : loops) {
     if (++seen_loops > limits_.loops) break;
-    auto worker = static_cast<uint64_t>(number(one, "worker", 1e6).value_or(0));
+    auto worker = static_cast<uint64_t>(json_number(one, "worker", 1e6).value_or(0));
     // A summary does not repeat the host's name: its loops join those of the stalls before it.
-    LoopKey key{"", text(one, "workload"), worker};
+    LoopKey key{"", text_of(one, "workload"), worker};
     for (const auto& [seen, tally] : loops_)
       if (std::get<1>(seen) == std::get<1>(key) && std::get<2>(seen) == worker) key = seen;
     LoopTally* loop = loop_of(key);
     if (!loop) continue;
-    if (loop->kind.empty()) loop->kind = text(one, "loop", 20);
-    loop->iterations += number(one, "iterations").value_or(0);
-    loop->busy_seconds += number(one, "busy_seconds").value_or(0);
-    loop->idle_seconds += number(one, "idle_seconds").value_or(0);
+    if (loop->kind.empty()) loop->kind = text_of(one, "loop", 20);
+    loop->iterations += json_number(one, "iterations").value_or(0);
+    loop->busy_seconds += json_number(one, "busy_seconds").value_or(0);
+    loop->idle_seconds += json_number(one, "idle_seconds").value_or(0);
   }
   return true;
 }

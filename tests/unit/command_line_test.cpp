@@ -84,8 +84,17 @@ TEST(CommandLine, ReportTakesOneFileOrTwoOrMergesThem) {
   refusal({"report", "a", "--format", "text"});
 }
 
+TEST(CommandLine, TopTakesADaemon) {
+  EXPECT_FALSE(parse<TopConfig>({"top"}).url_given);
+  auto config = parse<TopConfig>({"top", "--url", "https://h:1", "--ca-file", "ca.pem"});
+  EXPECT_TRUE(config.url_given);
+  EXPECT_EQ(config.url, "https://h:1");
+  EXPECT_EQ(config.ca_file, "ca.pem");
+  refusal({"top", "--threshold", "5"});
+}
+
 TEST(CommandLine, PrintsHelpAndVersion) {
-  for (const char* command : {"trace", "run", "check", "record", "replay", "report"}) {
+  for (const char* command : {"trace", "run", "check", "record", "replay", "report", "top"}) {
     auto help = parse<Printed>({command, "--help"});
     EXPECT_FALSE(help.is_error);
     EXPECT_NE(help.text.find(std::string("loopsight ") + command), std::string::npos) << help.text;

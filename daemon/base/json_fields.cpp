@@ -1,0 +1,29 @@
+#include "daemon/base/json_fields.h"
+
+#include "daemon/base/text.h"
+
+namespace loopsight {
+
+using Json = nlohmann::ordered_json;
+
+const Json& json_member(const Json& json, const char* key) {
+  static const Json kNull;
+  if (!json.is_object()) return kNull;
+  auto found = json.find(key);
+  return found == json.end() ? kNull : *found;
+}
+
+std::string json_text(const Json& json, const char* key, size_t max_bytes) {
+  const Json& value = json_member(json, key);
+  return value.is_string() ? clean_text(value.get_ref<const std::string&>(), max_bytes) : "";
+}
+
+std::optional<double> json_number(const Json& json, const char* key, double max) {
+  const Json& value = json_member(json, key);
+  if (!value.is_number()) return std::nullopt;
+  auto result = value.get<double>();
+  if (!(result >= 0 && result <= max)) return std::nullopt;
+  return result;
+}
+
+}  // namespace loopsight
