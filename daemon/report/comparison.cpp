@@ -103,6 +103,7 @@ std::vector<Row> rows(const Tally& before, const Tally& after) {
     return found == tally.culprits().end() ? &kNone : &found->second.durations;
   };
   std::vector<Row> all;
+  all.reserve(keys.size());
   for (const auto& key : keys) all.push_back({key, find(before, key), find(after, key)});
   std::stable_sort(all.begin(), all.end(), [](const Row& a, const Row& b) {
     return a.before->sum_ns() + a.after->sum_ns() > b.before->sum_ns() + b.after->sum_ns();

@@ -19,6 +19,7 @@ using Culprit = std::pair<const Tally::CulpritKey, CulpritTally>;
 
 std::vector<const Culprit*> by_time(const std::map<Tally::CulpritKey, CulpritTally>& culprits) {
   std::vector<const Culprit*> order;
+  order.reserve(culprits.size());
   for (const Culprit& one : culprits) order.push_back(&one);
   std::stable_sort(order.begin(), order.end(), [](const Culprit* a, const Culprit* b) {
     return a->second.durations.sum_ns() > b->second.durations.sum_ns();

@@ -100,9 +100,12 @@ Result<JournalSink> JournalSink::open() {
 }
 
 Result<void> JournalSink::on_stall(const StallReport& report) {
+  JournalFields fields = journal_fields(report);
   std::vector<std::string> lines;
-  for (const auto& [key, value] : journal_fields(report)) lines.push_back(key + "=" + value);
+  lines.reserve(fields.size());
+  for (const auto& [key, value] : fields) lines.push_back(fmt::format("{}={}", key, value));
   std::vector<iovec> parts;
+  parts.reserve(lines.size());
   for (std::string& line : lines)
     parts.push_back({.iov_base = line.data(), .iov_len = line.size()});
   int error = knock();
