@@ -94,10 +94,14 @@ TEST_F(JsonLinesFileTest, NoticesThatItWasMovedAway) {
   ASSERT_TRUE(file.on_stall(stall(2)));
   fs::remove(path_);
   ASSERT_TRUE(file.on_stall(stall(3)));
-  file.reopen();
+  fs::rename(path_, folder_ / "older");
+  std::ofstream(path_).close();  // a new one in its place, as logrotate's `create` makes
   ASSERT_TRUE(file.on_stall(stall(4)));
+  file.reopen();
+  ASSERT_TRUE(file.on_stall(stall(5)));
   EXPECT_EQ(tids(folder_ / "old"), (Tids{1}));
-  EXPECT_EQ(tids(path_), (Tids{3, 4}));
+  EXPECT_EQ(tids(folder_ / "older"), (Tids{3}));
+  EXPECT_EQ(tids(path_), (Tids{4, 5}));
 }
 
 TEST_F(JsonLinesFileTest, RefusesWhatIsNoRegularFile) {
