@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   uint32_t workers = argument(2, 4);
   Snapshot snapshot;
   snapshot.totals = many_workloads(workloads, workers, 40);
-  Publication publication(WallClock::fixed(0), "host", 1);
+  Publication publication(WallClock::fixed(0), "host", {.stalls = 1});
   double publish = measure([&] { publication.publish(Snapshot(snapshot)); });
   Metrics metrics(publication, "0");
   double collect = measure([&] { (void)metrics.Collect(); });
