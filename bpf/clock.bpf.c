@@ -7,13 +7,14 @@
 const volatile __u32 listed_only = 0;  // 1: watch only what user space put into `processes`
 const volatile __u64 threshold_ns = 50000000;
 const volatile __u32 count_functions = 0;  // 1: the function probe is attached
+const volatile __u32 exact_delays = 0;     // 1: delays.bpf.c is attached
 
-static __noinline int ls_enter(__u32 number, __s32 epoll_fd, __u32 no_wait) {
+static __noinline int ls_enter(__u32 number, __s32 epoll_fd, __s64 timeout_ns) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_poll poll = {
       .syscall = number,
       .epoll_fd = epoll_fd,
-      .no_wait = no_wait,
+      .timeout_ns = timeout_ns,
       .now = bpf_ktime_get_ns(),
       .stack_pointer = ls_stack_pointer((void *)bpf_task_pt_regs(task)),
   };
@@ -21,7 +22,7 @@ static __noinline int ls_enter(__u32 number, __s32 epoll_fd, __u32 no_wait) {
   return 0;
 }
 
-static __noinline int ls_exit(__u32 number, bool is_epoll) {
+static __noinline int ls_exit(__u32 number, bool is_epoll, long returned) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
   struct ls_poll poll = {
@@ -30,9 +31,27 @@ static __noinline int ls_exit(__u32 number, bool is_epoll) {
       .now = bpf_ktime_get_ns(),
       .stack_pointer = ls_stack_pointer(regs),
   };
-  ls_poll_exit(task, &poll);
+  ls_poll_exit(task, &poll, returned);
   return 0;
 }
+
+// Timeouts in nanoseconds, negative where there is none: of the calls that take milliseconds, and
+// of those that point to seconds and fractions. Global functions, so that each is one way to
+// verify.
+__weak __noinline __s64 ls_timeout_ms(__s32 timeout_ms) {
+  return timeout_ms < 0 ? -1 : timeout_ms * (__s64)LS_MS;
+}
+
+__weak __noinline __s64 ls_timeout_at(__u64 pointer, __u32 step_ns) {
+  __s64 time[2] = {};
+  if (!pointer || bpf_probe_read_user(time, sizeof(time), (void *)pointer)) return -1;
+  if ((__u64)time[0] >= 1ULL << 32) return -1;
+  return time[0] * 1000000000 + time[1] * step_ns;
+}
+
+#define LS_ENTER_MS(number, fd, timeout) ls_enter(number, fd, ls_timeout_ms(timeout))
+#define LS_ENTER_AT(number, fd, pointer) \
+  ls_enter(number, fd, ls_timeout_at(pointer, ls_timeout_step(number)))
 
 // A new epoll instance got a descriptor number: a row that goes by that number is of an old one.
 static __noinline int ls_created(long descriptor) {
@@ -48,38 +67,50 @@ static __noinline int ls_created(long descriptor) {
   return 0;
 }
 
-#define LS_ENTER(name, number, fd, no_wait) \
-  SEC("tp/syscalls/sys_enter_" #name)       \
-  int name##_enter(struct trace_event_raw_sys_enter *ctx) { return ls_enter(number, fd, no_wait); }
-#define LS_EXIT(name, number, is_epoll) \
-  SEC("tp/syscalls/sys_exit_" #name)    \
-  int name##_exit(struct trace_event_raw_sys_exit *ctx) { return ls_exit(number, is_epoll); }
-#define LS_FENTRY(name, number, no_wait)                              \
-  SEC("fentry/__x64_sys_" #name)                                      \
-  int BPF_PROG(name##_fn_in, const struct pt_regs *regs) {            \
-    return ls_enter(number, (__s32)BPF_CORE_READ(regs, di), no_wait); \
-  }                                                                   \
-  SEC("fexit/__x64_sys_" #name)                                       \
-  int BPF_PROG(name##_fn_out, const struct pt_regs *regs) { return ls_exit(number, true); }
+#define LS_ENTER(name, call)          \
+  SEC("tp/syscalls/sys_enter_" #name) \
+  int name##_enter(struct trace_event_raw_sys_enter *ctx) { return call; }
+#define LS_EXIT(name, number, is_epoll)                   \
+  SEC("tp/syscalls/sys_exit_" #name)                      \
+  int name##_exit(struct trace_event_raw_sys_exit *ctx) { \
+    return ls_exit(number, is_epoll, ctx->ret);           \
+  }
+#define LS_FENTRY(name, number, call)                                      \
+  SEC("fentry/__x64_sys_" #name)                                           \
+  int BPF_PROG(name##_fn_in, const struct pt_regs *regs) { return call; }  \
+  SEC("fexit/__x64_sys_" #name)                                            \
+  int BPF_PROG(name##_fn_out, const struct pt_regs *regs, long returned) { \
+    return ls_exit(number, true, returned);                                \
+  }
 
-LS_ENTER(epoll_wait, __NR_epoll_wait, (__s32)ctx->args[0], (__s32)ctx->args[3] == 0)
+LS_ENTER(epoll_wait, LS_ENTER_MS(__NR_epoll_wait, (__s32)ctx->args[0], (__s32)ctx->args[3]))
 LS_EXIT(epoll_wait, __NR_epoll_wait, true)
-LS_ENTER(epoll_pwait, __NR_epoll_pwait, (__s32)ctx->args[0], (__s32)ctx->args[3] == 0)
+LS_ENTER(epoll_pwait, LS_ENTER_MS(__NR_epoll_pwait, (__s32)ctx->args[0], (__s32)ctx->args[3]))
 LS_EXIT(epoll_pwait, __NR_epoll_pwait, true)
-LS_ENTER(epoll_pwait2, 441, (__s32)ctx->args[0], 0)
+LS_ENTER(epoll_pwait2, LS_ENTER_AT(441, (__s32)ctx->args[0], ctx->args[3]))
 LS_EXIT(epoll_pwait2, 441, true)
 
-LS_FENTRY(epoll_wait, __NR_epoll_wait, (__s32)BPF_CORE_READ(regs, r10) == 0)
-LS_FENTRY(epoll_pwait, __NR_epoll_pwait, (__s32)BPF_CORE_READ(regs, r10) == 0)
-LS_FENTRY(epoll_pwait2, 441, 0)
+// By functions of their own, since of the stack there is hardly enough for what an entry may do.
+static __noinline __s32 ls_epoll_argument(const struct pt_regs *regs) {
+  return (__s32)BPF_CORE_READ(regs, di);
+}
+static __noinline __u64 ls_timeout_argument(const struct pt_regs *regs) {
+  return BPF_CORE_READ(regs, r10);
+}
 
-LS_ENTER(poll, __NR_poll, -1, (__s32)ctx->args[2] == 0)
+LS_FENTRY(epoll_wait, __NR_epoll_wait,
+          LS_ENTER_MS(__NR_epoll_wait, ls_epoll_argument(regs), (__s32)ls_timeout_argument(regs)))
+LS_FENTRY(epoll_pwait, __NR_epoll_pwait,
+          LS_ENTER_MS(__NR_epoll_pwait, ls_epoll_argument(regs), (__s32)ls_timeout_argument(regs)))
+LS_FENTRY(epoll_pwait2, 441, LS_ENTER_AT(441, ls_epoll_argument(regs), ls_timeout_argument(regs)))
+
+LS_ENTER(poll, LS_ENTER_MS(__NR_poll, -1, (__s32)ctx->args[2]))
 LS_EXIT(poll, __NR_poll, false)
-LS_ENTER(ppoll, __NR_ppoll, -1, 0)
+LS_ENTER(ppoll, LS_ENTER_AT(__NR_ppoll, -1, ctx->args[2]))
 LS_EXIT(ppoll, __NR_ppoll, false)
-LS_ENTER(select, __NR_select, -1, 0)
+LS_ENTER(select, LS_ENTER_AT(__NR_select, -1, ctx->args[4]))
 LS_EXIT(select, __NR_select, false)
-LS_ENTER(pselect6, __NR_pselect6, -1, 0)
+LS_ENTER(pselect6, LS_ENTER_AT(__NR_pselect6, -1, ctx->args[4]))
 LS_EXIT(pselect6, __NR_pselect6, false)
 
 SEC("tp/syscalls/sys_exit_epoll_create")

@@ -13,6 +13,10 @@
 #include "processor.bpf.h"
 #include "state.bpf.h"
 
+// Has the compiler test a size in all its 64 bits: Linux 6.1 takes what a test of the lower half
+// says for that half alone.
+#define ls_keep_wide(size) asm volatile("" : "+r"(size))
+
 static __always_inline __u64 ls_read_word(__u64 address) {
   __u64 word = 0;
   if (bpf_probe_read_user(&word, sizeof(word), (void *)address)) return 0;
@@ -109,7 +113,8 @@ static __always_inline long ls_read_integer(const struct ls_python *python, __u6
 __weak __noinline int ls_read_task(const struct ls_python *python, __u64 task,
                                    struct ls_stack *stack) {
   __u64 name, flags, length;
-  __u32 state = 0, kind, size;
+  __u32 state = 0;
+  __u64 kind, size;
   long number;
   if (!python || !stack || !task) return 0;
   name = ls_read_word(task + python->task_name);
@@ -124,8 +129,9 @@ __weak __noinline int ls_read_task(const struct ls_python *python, __u64 task,
   length = ls_read_word(name + python->text_length);
   bpf_probe_read_user(&state, sizeof(state), (void *)(name + python->text_state));
   kind = state >> 2 & 7;
-  size = length > LS_TASK_NAME_SIZE ? LS_TASK_NAME_SIZE : (__u32)length;
+  size = length > LS_TASK_NAME_SIZE ? LS_TASK_NAME_SIZE : length;
   size *= kind;
+  ls_keep_wide(size);
   if (size > LS_TASK_NAME_SIZE) size = LS_TASK_NAME_SIZE;
   if (bpf_probe_read_user(
           stack->task, size,
@@ -221,7 +227,10 @@ static long ls_walk_step(__u32 round, struct ls_walk *walk) {
     buffer->leaf_frame = address;
     buffer->leaf_instruction = instruction;
   }
-  if (code == python->run_once) ls_note_iteration(python, address, walk->inner, stack);
+  if (code == python->run_once) {
+    buffer->run_once_frame = address;
+    buffer->run_once_inner = walk->inner;
+  }
   if (python->code_thread_bytecode != LS_NO_OFFSET) {
     // Each thread runs a copy of the instructions: say which one it is in the original.
     __u64 copies = ls_read_word(code + python->code_thread_bytecode);
@@ -253,8 +262,12 @@ __weak __noinline int ls_walk_state(const struct ls_python *python, __u64 state,
   stack->task_number = 0;
   stack->task_length = 0;
   stack->callee[0] = 0;
+  walk.buffer->run_once_frame = 0;
   walk.frame = ls_first_frame(python, state);
   LS_REPEAT(LS_MAX_FRAMES + LS_MAX_SHIMS, ls_walk_step, &walk);
+  // Not in the walk itself: all frames of our own that are open at once have 512 bytes.
+  if (walk.buffer->run_once_frame)
+    ls_note_iteration(python, walk.buffer->run_once_frame, walk.buffer->run_once_inner, stack);
   if (stack->end == LS_STACK_CUT) ls_count(LS_COUNT_STACK_CUT);
   return stack->count > 0;
 }
@@ -421,12 +434,14 @@ __weak __noinline int ls_is_collecting(struct ls_thread *thread) {
 static __always_inline void ls_read_text(const struct ls_python *python, __u64 object,
                                          struct ls_text *text) {
   __u64 length = ls_read_word(object + python->text_length);
-  __u32 state = 0, kind, size;
+  __u32 state = 0;
+  __u64 kind, size;
   bpf_probe_read_user(&state, sizeof(state), (void *)(object + python->text_state));
   // Include/cpython/unicodeobject.h: bits 2 to 4 are the bytes of a character, bit 6 says ASCII.
   kind = state >> 2 & 7;
-  size = length > LS_CODE_NAME_SIZE ? LS_CODE_NAME_SIZE : (__u32)length;
+  size = length > LS_CODE_NAME_SIZE ? LS_CODE_NAME_SIZE : length;
   size *= kind;
+  ls_keep_wide(size);
   if (size > LS_CODE_NAME_SIZE) size = LS_CODE_NAME_SIZE;
   text->state = state;
   text->length = length > 0xffffffff ? 0xffffffff : (__u32)length;

@@ -54,8 +54,17 @@ struct inode {
   struct super_block *i_sb;
 };
 
+struct hlist_node {
+  struct hlist_node *next;
+};
+
+struct hlist_head {
+  struct hlist_node *first;
+};
+
 struct file {
   void *private_data;
+  struct hlist_head *f_ep;
   struct inode *f_inode;
   struct path f_path;
 };
@@ -90,9 +99,26 @@ struct epoll_filefd {
   int fd;
 } __attribute__((packed));
 
+struct epoll_event {
+  __u32 events;
+  __u64 data;
+} __attribute__((packed));
+
 struct epitem {
   struct rb_node rbn;
   struct epoll_filefd ffd;
+  struct eventpoll *ep;
+  struct hlist_node fllink;
+  struct epoll_event event;
+};
+
+struct wait_queue_entry {
+  unsigned int flags;
+};
+
+struct eppoll_entry {
+  struct epitem *base;
+  struct wait_queue_entry wait;
 };
 
 struct in6_addr {
@@ -106,11 +132,15 @@ struct sock_common {
   struct in6_addr skc_v6_daddr;
 };
 
+struct socket;
+
 struct sock {
   struct sock_common __sk_common;
+  struct socket *sk_socket;
 };
 
 struct socket {
+  struct file *file;
   struct sock *sk;
 };
 
@@ -156,6 +186,7 @@ struct task_struct {
   int pid;
   int tgid;
   int exit_code;
+  unsigned long nvcsw;
   unsigned int frozen : 1;
   unsigned int in_iowait : 1;
   struct sched_entity se;

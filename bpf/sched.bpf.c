@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Context switches of loop threads. Every switch of the host pays two task-storage look-ups.
-#include "split.bpf.h"
+#include "victims.bpf.h"
 
 // 0 before Linux 5.18, whose tracepoint does not hand the previous task's state over (kernel
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
@@ -13,7 +13,11 @@ struct task_struct___state {
 static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
                                        struct task_struct *task, __u32 state, __u64 now) {
   struct ls_loop *loop = ls_row(row);
-  if (!loop || !ls_in_busy_phase(loop)) return;
+  if (!loop) return;
+  if (!ls_in_busy_phase(loop)) {
+    ls_sleep_in_poll(loop, row, state, now);
+    return;
+  }
   ls_switch_out(loop, row, task, state, now);
   ls_keep_stack(loop, row, thread, task, state);
 }
@@ -79,6 +83,7 @@ int cpu_sample(void *ctx) {
   ls_end_write(loop);
   stack = &kept->stack[~kept->longest & 1];
   if (!ls_walk(ls_thread_pointer(task), thread, stack)) return 0;
+  if (stack->ready) loop->ready = stack->ready;
   if (ls_is_collecting(thread)) stack->flags |= LS_STACK_IN_GC;
   // It stands for the CPU time since the sample before it; the first one for one tick.
   ran = loop->running_ns + now - loop->slice_start_ns;

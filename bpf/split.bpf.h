@@ -17,6 +17,12 @@
 #include "frames.bpf.h"
 #include "wait.bpf.h"
 
+// A wait for the interpreter lock comes in slices of 5 ms with hardly anything between them.
+#define LS_LOCK_GAP_NS 200000
+#define LS_LOCK_SLICE_NS 4900000
+#define LS_LOCK_TOLD_NS 1000000000  // how often its holder is told
+#define LS_LOCK_MIN_NS 1000000      // waited for since
+
 extern const volatile __u64 threshold_ns;
 
 static __always_inline __u64 ls_run_delay(struct task_struct *task) {
@@ -46,8 +52,10 @@ static __always_inline bool ls_is_host_cause(__u32 cause) {
 }
 
 static __always_inline void ls_add(struct ls_loop *loop, __u32 cause, __u64 ns) {
-  if (cause >= LS_CAUSES) cause = LS_CAUSE_UNKNOWN;
-  loop->phase_ns[cause] += ns;
+  __u64 index = cause < LS_CAUSES ? cause : LS_CAUSE_UNKNOWN;
+  // Said once more where the compiler cannot move it: Linux 6.1 loses what the test told of a copy.
+  asm volatile("%0 &= %1" : "+r"(index) : "i"(LS_CAUSES - 1));
+  loop->phase_ns[index] += ns;
   loop->dirty = 1;
 }
 
@@ -115,6 +123,34 @@ static __always_inline void ls_send_longest(struct ls_loop *loop, __u32 row, __u
   ls_send_stack(loop, &kept->holder, &facts, now);
 }
 
+// A slice of waiting for the interpreter lock has ended.
+__weak __noinline int ls_note_lock(struct ls_loop *loop, __u32 row, __u64 now) {
+  struct ls_stack_facts facts = {.row = row, .source = LS_STACK_OF_LOCK, .cause = LS_CAUSE_GIL};
+  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
+  const struct ls_wait *wait;
+  if (!loop || !kept) return 0;
+  wait = &loop->wait;
+  // A loop that comes back from its poll call waits for the lock before it does anything.
+  if (wait->start_ns - loop->lock_ns < LS_LOCK_GAP_NS) loop->lock_ns = loop->slice_end_ns;
+  // A slice that timed out is followed by another of the same wait.
+  if (loop->gil_slice_ns < LS_LOCK_SLICE_NS ||
+      wait->start_ns - loop->gil_end_ns >= LS_LOCK_GAP_NS) {
+    loop->gil_waits++;
+    loop->phase_gil_waits++;
+  }
+  loop->gil_end_ns = loop->slice_end_ns;
+  loop->gil_slice_ns = wait->duration_ns;
+  loop->gil_untold_ns += wait->duration_ns;
+  if (loop->gil_untold_ns < LS_LOCK_MIN_NS || now - loop->gil_told_ns < LS_LOCK_TOLD_NS) return 0;
+  facts.holder_tid = kept->holder_tid;
+  facts.slice_start_ns = wait->start_ns;
+  facts.slice_ns = loop->gil_untold_ns;
+  loop->gil_told_ns = now;
+  loop->gil_untold_ns = 0;
+  ls_send_stack(loop, &kept->holder, &facts, now);
+  return 0;
+}
+
 // Divides the finished off-CPU slice of the running thread among its cause, the run queue and
 // throttling.
 static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct task_struct *task,
@@ -136,6 +172,7 @@ static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct ta
   ls_add(loop, LS_CAUSE_THROTTLED, throttled);
   ls_add(loop, LS_CAUSE_RUN_QUEUE, queued - throttled);
   ls_add(loop, wait->cause, wait->duration_ns);
+  if (wait->cause == LS_CAUSE_GIL) ls_note_lock(loop, row, now);
   if (wait->cause == LS_CAUSE_RUN_QUEUE) {
     wait->duration_ns = off;
     if (throttled > off / 2) wait->cause = LS_CAUSE_THROTTLED;
@@ -166,6 +203,7 @@ static __always_inline void ls_keep_stack(struct ls_loop *loop, __u32 row, struc
   index = ~kept->longest & 1;
   kept->stack[index].count = 0;
   if (state == 0 || !ls_walk(ls_thread_pointer(task), thread, &kept->stack[index])) return;
+  if (kept->stack[index].ready) loop->ready = kept->stack[index].ready;
   if (loop->wait.syscall != __NR_futex || loop->wait.cause != LS_CAUSE_LOCK) return;
   if (ls_check_gil(loop->wait.args[0], thread, &kept->holder, &kept->holder_tid)) {
     loop->wait.cause = LS_CAUSE_GIL;
@@ -175,8 +213,9 @@ static __always_inline void ls_keep_stack(struct ls_loop *loop, __u32 row, struc
   }
 }
 
-static __always_inline void ls_switch_out(struct ls_loop *loop, __u32 row, struct task_struct *task,
-                                          __u32 state, __u64 now) {
+// No inline function: its stack is free again when the frames are walked.
+static __noinline int ls_switch_out(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                    __u32 state, __u64 now) {
   ls_begin_write(loop);
   ls_settle(loop, row, task, now);
   ls_run(loop, now);
@@ -189,6 +228,7 @@ static __always_inline void ls_switch_out(struct ls_loop *loop, __u32 row, struc
   loop->slice_end_ns = 0;
   loop->off_cpu = 1;
   ls_end_write(loop);
+  return 0;
 }
 
 static __always_inline void ls_switch_in(struct ls_loop *loop, struct task_struct *task,

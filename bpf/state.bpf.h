@@ -11,6 +11,8 @@
 #define LS_MAP extern
 #endif
 
+#define LS_MAX_ARRIVALS 65536
+
 // What a thread of a CPython process carries: its rows in the loop table, the current one in
 // `active`, and what it polls on that is known to be no loop.
 struct ls_thread {
@@ -27,6 +29,8 @@ struct ls_scratch {
   unsigned char code[LS_HEAD_BYTES * 2];
   __u64 leaf_frame;  // address of the innermost frame of the last walk
   __u64 leaf_instruction;
+  __u64 run_once_frame;  // of asyncio's _run_once, 0 none; and the frame that it called
+  __u64 run_once_inner;
   struct ls_stack stack;  // for a look that is not kept
 };
 
@@ -36,6 +40,16 @@ struct ls_code_key {
   __u64 code;
   __u32 tgid;
   __u32 identity;
+};
+
+// A descriptor of a loop, as epoll_ctl named it, and when it became ready in which busy phase.
+struct ls_arrival_key {
+  __u64 instance;
+  __u64 data;
+};
+struct ls_arrival {
+  __u64 phase_start_ns;
+  __u64 time_ns;
 };
 
 struct ls_process_entry {
@@ -79,6 +93,21 @@ LS_MAP struct {
   __type(key, __u64);
   __type(value, __u32);
 } rows_by_fd SEC(".maps");
+
+// Address of an epoll instance -> row.
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, LS_MAX_LOOPS);
+  __type(key, __u64);
+  __type(value, __u32);
+} instances SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, LS_MAX_ARRIVALS);
+  __type(key, struct ls_arrival_key);
+  __type(value, struct ls_arrival);
+} arrivals SEC(".maps");
 
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_HASH);

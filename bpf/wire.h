@@ -34,7 +34,7 @@ enum ls_cause {
   LS_CAUSE_STOPPED,
   LS_CAUSE_OTHER,
   LS_CAUSE_UNKNOWN,
-  LS_CAUSES
+  LS_CAUSES  // a power of two: see ls_add
 };
 
 // What a waiting system call's descriptor refers to.
@@ -103,6 +103,20 @@ struct ls_probed {
   char import_name[LS_IMPORT_NAME_SIZE];  // of that one
   struct ls_call call;                    // the last one
   struct ls_call longest_call;            // the last one before the longest wait began
+};
+
+// What waited for a stall to end, as the poll calls after it tell.
+struct ls_waiters {
+  __u64 start_ns;  // of the stall; 0: none is open
+  __u64 end_ns;
+  __u64 timer_due_ns;  // of the first timer that it kept waiting, 0 none
+  __u64 timer_late_ns;
+  __u64 wait_ns;  // sum and longest of the waits of `seen`
+  __u64 longest_ns;
+  __u32 ready;         // descriptors that the next poll call returned
+  __u32 ready_before;  // those that the poll call before the stall had returned
+  __u32 seen;          // of `ready`, those that were seen to become ready during the stall
+  __u32 pad;
 };
 
 enum ls_phase {
@@ -176,6 +190,26 @@ struct ls_loop {
   struct ls_probed probed;                              // of the current busy phase
   __u64 gc_ns[LS_GC_GENERATIONS];                       // all collections in busy phases
   __u64 gc_buckets[LS_GC_GENERATIONS][LS_MAX_BUCKETS];  // their lengths, not cumulated
+  // The loop's next timer is due between these two; 0: none, or not known.
+  __u64 deadline_from_ns;
+  __u64 deadline_to_ns;
+  __u64 due_ns;   // of the timer that this busy phase fires, 0 none
+  __u64 lock_ns;  // until when the busy phase has waited for the interpreter lock, from its start
+  __u64 poll_switches;  // how often the thread had gone to sleep when its poll call began
+  __u64 late_ns;        // by all timers
+  __u64 late_buckets[LS_MAX_BUCKETS];  // timers by lateness, not cumulated
+  __u64 over_ns;                       // length of the busy phases over the threshold
+  __u32 returned;                      // descriptors that the last poll call found ready
+  __u32 ready;                         // callbacks of the iteration whose frames were read last
+  __u64 polls;
+  __u64 gil_waits;   // waits for the interpreter lock, each of one or more slices
+  __u64 gil_end_ns;  // when its newest slice ended, and how long that one was
+  __u64 gil_slice_ns;
+  __u64 gil_untold_ns;    // waited for it since the last LS_STACK_OF_LOCK
+  __u64 gil_told_ns;      // when that was
+  __u32 phase_gil_waits;  // of the current busy phase
+  __u32 pad_gil;
+  struct ls_waiters waiters;
 };
 
 #define LS_MAX_FRAMES 80       // Python frames of one stack, the innermost first
@@ -309,6 +343,7 @@ enum ls_kind {
   LS_KIND_STACK = 7,      // the frames of a stall, before its record; or of a CPU sample
   LS_KIND_CODE = 8,       // a code object that a stack names for the first time
   LS_KIND_FUNCTIONS = 9,  // what a stalled busy phase called most, before its record
+  LS_KIND_WAITERS = 16,   // what waited for a stall to end, after its record
 };
 
 struct ls_header {
@@ -346,6 +381,15 @@ struct ls_stall {
   __u64 phase_ns[LS_CAUSES];
   struct ls_wait longest;
   struct ls_probed probed;
+  __u32 waiters_follow;  // 1: a record of them will
+  __u32 gil_waits;
+};
+
+struct ls_waiters_record {
+  struct ls_header header;
+  __u32 row;
+  __u32 generation;
+  struct ls_waiters waiters;
 };
 
 enum ls_stack_source {
@@ -353,6 +397,7 @@ enum ls_stack_source {
   LS_STACK_OF_SAMPLE = 2,  // while on the CPU
   LS_STACK_OF_POLLER = 3,  // at the poll call that a poller record is about, just before it
   LS_STACK_OF_HOLDER = 4,  // of the thread that had the interpreter lock in the longest wait
+  LS_STACK_OF_LOCK = 16,   // of the one that has it now; sent once a second while it is waited for
 };
 
 struct ls_stack_record {
@@ -363,8 +408,10 @@ struct ls_stack_record {
   __u32 source;          // enum ls_stack_source
   __u32 holder_tid;      // LS_STACK_OF_HOLDER: in its own PID namespace, 0 not known
   __u64 slice_start_ns;  // LS_STACK_OF_WAIT: when the wait began
-  __u64 slice_ns;  // LS_STACK_OF_WAIT: its length; LS_STACK_OF_SAMPLE: CPU time since the last one
-  __u32 cause;     // of that time, enum ls_cause
+  // LS_STACK_OF_WAIT: its length; LS_STACK_OF_SAMPLE: CPU time since the last one;
+  // LS_STACK_OF_LOCK: waited for the lock since the last one.
+  __u64 slice_ns;
+  __u32 cause;  // of that time, enum ls_cause
   __u32 pad;
   struct ls_stack stack;
 };

@@ -72,6 +72,13 @@ Printed wrong_usage(const std::string& command, const std::string& what) {
   return {.text = fmt::format("loopsight: {}; see '{}'\n", what, help), .is_error = true};
 }
 
+void add_exact_delays(CLI::App* command, bool& exact_delays) {
+  command->add_flag(
+      "--exact-delays", exact_delays,
+      "see each descriptor become ready: exact waits, at a cost to every event of the "
+      "host");
+}
+
 // Exactly one way of saying what to watch.
 std::string selection_error(const Selection& selection) {
   int ways = (selection.pids.empty() ? 0 : 1) + (selection.command.empty() ? 0 : 1) +
@@ -110,6 +117,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   CLI::App* trace = app.add_subcommand(
       "trace", "print stalls as they end: of -- COMMAND, of running processes, or of all");
   add_selection(trace, trace_config, raw);
+  add_exact_delays(trace, trace_config.exact_delays);
   add_results_format(trace, raw);
   trace->add_option("--output", trace_config.output, "write the results to a file")
       ->type_name("FILE");
@@ -152,12 +160,14 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
       ->check(CLI::Range(1, 1000))
       ->needs(lines)
       ->type_name("N");
+  add_exact_delays(run, run_config.exact_delays);
 
   CLI::App* check = app.add_subcommand("check", "what this host can do, feature by feature");
   add_format(check, raw);
 
   CLI::App* record = app.add_subcommand("record", "write the raw records to a file, for replay");
   add_selection(record, trace_config, raw);
+  add_exact_delays(record, trace_config.exact_delays);
   record->add_option("-o,--output", trace_config.recording, "the recording")
       ->required()
       ->type_name("FILE");

@@ -25,6 +25,7 @@ struct TraceConfig {
   bool count_functions = false;
   uint64_t threshold_ns = 50'000'000;
   Format format = Format::kText;
+  bool exact_delays = false;
   bool quiet = false;
   std::string output;     // a file for the results, "" for standard output
   std::string recording;  // a file for the raw records, "" for none
@@ -42,6 +43,7 @@ struct RunConfig {
   bool measure_cost = true;
   bool export_journal = false;
   JsonLinesOptions json_lines;  // path "": what the configuration says
+  bool exact_delays = false;
 };
 
 struct CheckConfig {

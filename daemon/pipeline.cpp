@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "daemon/attribute/plumbing.h"
 #include "daemon/event/codec.h"
 
 namespace loopsight {
@@ -29,6 +30,8 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
           return timeline_.on_verdict(one);
         } else if constexpr (std::is_same_v<E, StallEnded>) {
           return timeline_.on_stall(one);
+        } else if constexpr (std::is_same_v<E, WaitersSeen>) {
+          return timeline_.on_waiters(one);
         } else if constexpr (std::is_same_v<E, StackSeen>) {
           return timeline_.on_stack(one);
         } else if constexpr (std::is_same_v<E, FunctionsSeen>) {
@@ -94,6 +97,11 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
     summarizer_.on_stall(report);
     for (Sink* sink : sinks_)
       if (auto written = sink->on_stall(report); !written) result = written;
+  }
+  for (const LockWait& wait : findings.lock_waits) {
+    const WorkloadProcess& process = workloads_.find(wait.tgid);
+    auto frames = codes_.resolve(wait.tgid, minor_version(process.python), wait.holder);
+    totals_.on_lock_wait(wait.ns, find_culprit(frames), process);
   }
   for (LoopProgress& progress : findings.progress) {
     apply_moves(progress);

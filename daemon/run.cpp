@@ -131,6 +131,7 @@ Result<int> run(const RunConfig& config) {
   Metrics metrics(publication, kVersion);
   auto tracer = Tracer::open({.threshold_ns = settings->threshold_ns,
                               .listed_only = false,
+                              .exact_delays = config.exact_delays,
                               .measure_cost = config.measure_cost});
   if (!tracer) return tl::make_unexpected(tracer.error());
   auto exports = Exports::open(settings->exports);

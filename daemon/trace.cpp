@@ -64,6 +64,7 @@ Result<int> trace(const TraceConfig& config) {
   }
   auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
                               .listed_only = !config.selection.all,
+                              .exact_delays = config.exact_delays,
                               .count_functions = config.count_functions});
   if (!tracer) return tl::make_unexpected(tracer.error());
 

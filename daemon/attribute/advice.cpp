@@ -233,7 +233,16 @@ constexpr AdviceRule kStoppedWorld = {
     "",
     "Another thread stopped the whole free-threaded interpreter, as a garbage collection does: "
     "call gc.freeze() after start-up and raise gc.set_threshold."};
-constexpr AdviceRule kShapes[] = {kManyCallbacks, kStoppedWorld};
+constexpr AdviceRule kConvoy = {
+    "lock_convoy",
+    bits(LS_CAUSE_GIL),
+    "",
+    "",
+    "",
+    "The loop gave the interpreter lock up in each system call and waited the switch interval to "
+    "get it back from a thread that computes: move that work to a process, or lower "
+    "sys.setswitchinterval."};
+constexpr AdviceRule kShapes[] = {kManyCallbacks, kStoppedWorld, kConvoy};
 
 template <typename Test>
 bool any_of_list(std::string_view list, Test test) {
@@ -294,6 +303,7 @@ const AdviceRule& find_advice(const StallReport& report) {
   if (report.stall.wait && report.stall.wait->object == LS_OBJECT_STOPPED_WORLD &&
       kStoppedWorld.causes >> cause & 1)
     return kStoppedWorld;
+  if (report.gil_waits && report.gil_waits->convoy && kConvoy.causes >> cause & 1) return kConvoy;
   constexpr uint32_t kMany = 20;
   constexpr double kSmall = 0.2;
   if (report.callbacks && report.callbacks->count >= kMany &&

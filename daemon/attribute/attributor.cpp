@@ -122,6 +122,17 @@ uint32_t refine_cause(const std::vector<Frame>& frames, uint32_t cause) {
   return cause;
 }
 
+// Each wait takes about the switch interval (5 ms unless the program set another), and together
+// they are most of the stall.
+bool is_convoy(const Stall& stall) {
+  constexpr uint32_t kMinWaits = 3;
+  constexpr uint64_t kShortestNs = 3'500'000;
+  constexpr uint64_t kLongestNs = 20'000'000;
+  uint64_t ns = stall.causes[LS_CAUSE_GIL];
+  return stall.gil_waits >= kMinWaits && ns >= stall.gil_waits * kShortestNs &&
+         ns <= stall.gil_waits * kLongestNs && ns * 2 >= stall.duration_ns();
+}
+
 std::string task_name(const ls_stack& stack) {
   if (stack.task_number > 0) return fmt::format("Task-{}", stack.task_number);
   if (stack.task_length == 0) return "";
@@ -275,6 +286,8 @@ StallReport Attributor::on_stall(const Stall& seen) const {
                    .cause = stall.wait->cause,
                    .duration_ns = stall.wait->duration_ns};
   }
+  if (stall.gil_waits > 0)
+    report.gil_waits = GilWaits{.count = stall.gil_waits, .convoy = is_convoy(stall)};
   name_code(slices, report);
   name_probed(report);
   for (Slice& slice : slices)

@@ -37,6 +37,13 @@ struct GilHolder {
   std::vector<Frame> frames;
 };
 
+// How often a busy phase waited for the interpreter lock.
+struct GilWaits {
+  uint32_t count = 0;
+  // The loop gives the lock up in each system call and pays the switch interval to get it back.
+  bool convoy = false;
+};
+
 struct WaitReport {
   std::string syscall;                // "clock_nanosleep"; "" outside a system call
   std::optional<std::string> target;  // "10.0.0.5:5432", "/var/lib/x.db", "pid 77"
@@ -96,6 +103,7 @@ struct StallReport {
   std::string task;              // of asyncio; else the function that the loop called; "" not known
   std::optional<ReadyCallbacks> callbacks;
   std::optional<GilHolder> gil_holder;
+  std::optional<GilWaits> gil_waits;
   std::vector<Contributor> contributors;  // the largest first
   std::vector<StackTime>
       stack_times;               // in the order of time; what no stack was seen of is not in it

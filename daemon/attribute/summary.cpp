@@ -29,6 +29,9 @@ void Summarizer::on_progress(const LoopProgress& progress, const WorkloadProcess
   line.stalls += progress.lost_stalls;
   line.idle_ns += progress.idle_ns;
   line.busy_ns += busy;
+  line.polls += progress.polls;
+  line.zero_polls += progress.zero_polls;
+  line.load.add(progress);
 }
 
 void Summarizer::on_stall(const StallReport& report) {

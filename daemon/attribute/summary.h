@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/attribute/loop_condition.h"
 #include "daemon/attribute/report.h"
 #include "daemon/correlate/stall.h"
 
@@ -22,6 +23,9 @@ struct Summary {
     uint64_t stalls = 0;
     uint64_t idle_ns = 0;
     uint64_t busy_ns = 0;
+    uint64_t polls = 0;
+    uint64_t zero_polls = 0;  // of these, not to wait
+    LoopLoad load;
   };
   uint64_t iterations = 0;
   uint64_t stalls = 0;

@@ -8,9 +8,9 @@ constexpr uint32_t kOtherWorker = 0xFFFFFFFF;
 
 }  // namespace
 
-std::string culprit_label(const StallReport& report) {
-  if (!report.culprit) return "unknown";
-  return report.culprit->module + ":" + report.culprit->function;
+std::string culprit_label(const Frame* culprit) {
+  if (!culprit) return "unknown";
+  return culprit->module + ":" + culprit->function;
 }
 
 std::string Totals::label_of(const std::string& workload) {
@@ -51,7 +51,9 @@ Totals::AliveLoops::iterator Totals::enter(const LoopProgress& progress,
 
 void Totals::leave(AliveLoops::iterator loop) {
   WorkloadTotals& workload = workloads_[loop->second.label];
-  workload.workers[loop->second.worker].stalled_ns.erase(loop->first);
+  WorkerTotals& worker = workload.workers[loop->second.worker];
+  worker.stalled_ns.erase(loop->first);
+  worker.ready.erase(loop->first);
   auto count = workload.loops.find(loop->second.kind);
   if (count != workload.loops.end() && count->second > 0) count->second--;
   alive_.erase(loop);
@@ -75,10 +77,15 @@ void Totals::on_progress(const LoopProgress& progress, const WorkloadProcess& pr
   }
   WorkerTotals& worker = workload.workers[alive->second.worker];
   worker.iterations += progress.iterations;
+  worker.polls += progress.polls;
   worker.zero_polls += progress.zero_polls;
   worker.idle_ns += progress.idle_ns;
   for (size_t i = 0; i < LS_CAUSES; i++) worker.busy[i] += progress.busy[i];
   for (size_t i = 0; i < LS_MAX_BUCKETS; i++) worker.buckets[i] += progress.buckets[i];
+  if (progress.ready > 0) worker.ready[progress.loop] = progress.ready;
+  for (size_t i = 0; i < LS_MAX_BUCKETS; i++) workload.late_buckets[i] += progress.late_buckets[i];
+  workload.late_ns += progress.late_ns;
+  workload.gil_waits += progress.gil_waits;
   worker.stalled_ns[progress.loop] = progress.stalled_ns;
   for (size_t i = 0; i < LS_GC_GENERATIONS; i++) {
     workload.gc[i].ns += progress.gc_ns[i];
@@ -93,7 +100,11 @@ void Totals::on_stall(const StallReport& report) {
   if (report.stall.in_progress) return;  // counted when it ends
   WorkloadTotals& workload = workloads_[label_of(report.process.workload)];
   workload.stalls[report.cause]++;
-  std::string culprit = culprit_label(report);
+  if (report.stall.delayed) {
+    workload.delayed_events += report.stall.delayed->events;
+    workload.delayed_ns += report.stall.delayed->ns;
+  }
+  std::string culprit = culprit_label(report.culprit ? &*report.culprit : nullptr);
   std::pair<uint32_t, std::string> key{report.cause, culprit};
   if (!workload.stall_ns.contains(key) && workload.stall_ns.size() >= limits_.culprits) {
     key.second = kOther;
@@ -110,6 +121,16 @@ void Totals::on_pools(const PoolProgress& progress, const WorkloadProcess& proce
     workload.pools.erase(progress.tgid);
   else
     workload.pools[progress.tgid] = progress;
+}
+
+void Totals::on_lock_wait(uint64_t ns, const Frame* holder, const WorkloadProcess& process) {
+  WorkloadTotals& workload = workloads_[label_of(process.workload)];
+  std::string label = culprit_label(holder);
+  if (!workload.gil_wait_ns.contains(label) && workload.gil_wait_ns.size() >= limits_.holders) {
+    label = kOther;
+    folded_labels_++;
+  }
+  workload.gil_wait_ns[label] += ns;
 }
 
 void Totals::on_tick(uint64_t now_ns) {

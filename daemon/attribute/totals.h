@@ -21,15 +21,18 @@ struct TotalsLimits {
   size_t culprits = 32;               // of one workload
   size_t all_workers = LS_MAX_LOOPS;  // of all workloads
   size_t kinds = 16;                  // of one workload: pairs of loop and python
+  size_t holders = 32;                // of the interpreter lock, of one workload
   uint64_t keep_ns = 300'000'000'000;
 };
 
 struct WorkerTotals {
   uint64_t iterations = 0;
+  uint64_t polls = 0;
   uint64_t zero_polls = 0;
   uint64_t idle_ns = 0;
   CauseTimes busy{};
   std::array<uint64_t, LS_MAX_BUCKETS> buckets{};
+  std::map<LoopId, uint32_t> ready;       // callbacks of one iteration, where that is known
   std::map<LoopId, uint64_t> stalled_ns;  // of the loops that are alive
 };
 
@@ -44,6 +47,12 @@ struct WorkloadTotals {
   std::array<uint64_t, LS_CAUSES> stalls{};
   std::map<std::pair<uint32_t, std::string>, uint64_t> stall_ns;  // by cause and culprit
   std::map<std::pair<std::string, std::string>, uint32_t> loops;  // alive, by kind and python
+  std::array<uint64_t, LS_MAX_BUCKETS> late_buckets{};            // timers by their lateness
+  uint64_t late_ns = 0;
+  uint64_t delayed_events = 0;  // at most; see Delayed
+  uint64_t delayed_ns = 0;
+  uint64_t gil_waits = 0;
+  std::map<std::string, uint64_t> gil_wait_ns;  // by who had the lock
   uint64_t last_alive_ns = 0;
   std::map<uint32_t, PoolProgress> pools;  // of the processes that have thread pools, by tgid
   uint64_t executor_saturated_ns = 0;
@@ -61,6 +70,7 @@ class Totals {
   void on_progress(const LoopProgress& progress, const WorkloadProcess& process, uint64_t now_ns);
   void on_stall(const StallReport& report);
   void on_pools(const PoolProgress& progress, const WorkloadProcess& process);
+  void on_lock_wait(uint64_t ns, const Frame* holder, const WorkloadProcess& process);
   void on_tick(uint64_t now_ns);  // drops what has been gone for long enough
 
   const std::map<std::string, WorkloadTotals>& workloads() const { return workloads_; }
@@ -90,6 +100,6 @@ class Totals {
 };
 
 // The label of a culprit: "module:function", no line number, so that it is stable across releases.
-std::string culprit_label(const StallReport& report);
+std::string culprit_label(const Frame* culprit);
 
 }  // namespace loopsight

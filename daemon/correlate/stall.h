@@ -33,6 +33,16 @@ struct StackSample {
   ls_stack stack{};
 };
 
+// What a stall kept waiting.
+struct Delayed {
+  uint32_t events_at_least = 0;  // descriptors of the loop that became ready meanwhile
+  uint32_t events = 0;           // at most; where `exact` both are the same
+  uint64_t ns = 0;               // the sum of their waits, and the longest; at most
+  uint64_t longest_ns = 0;
+  bool exact = false;
+  std::optional<uint64_t> timer_late_ns;  // of the first timer that was due meanwhile
+};
+
 struct Stall {
   LoopId loop;
   uint32_t tgid = 0;
@@ -42,12 +52,14 @@ struct Stall {
   uint64_t end_ns = 0;     // in progress: when it was looked at
   uint64_t iteration = 0;  // its number in the loop, from 1; 0 not known
   bool in_progress = false;
-  bool nested = false;          // another loop polled on the thread meanwhile
-  uint32_t killed_by = 0;       // the signal that ended the process during the stall, else 0
-  CauseTimes causes{};          // adds up to end_ns - start_ns
-  std::optional<ls_wait> wait;  // the longest
-  ls_probed probed{};           // what CPython's own probes told
-  uint64_t calls = 0;           // of functions, where they are counted
+  bool nested = false;             // another loop polled on the thread meanwhile
+  uint32_t gil_waits = 0;          // how often the interpreter lock was waited for
+  uint32_t killed_by = 0;          // the signal that ended the process during the stall, else 0
+  CauseTimes causes{};             // adds up to end_ns - start_ns
+  std::optional<ls_wait> wait;     // the longest
+  std::optional<Delayed> delayed;  // nothing while it runs, or where that was lost
+  ls_probed probed{};              // what CPython's own probes told
+  uint64_t calls = 0;              // of functions, where they are counted
   std::vector<ls_function> functions;
   std::vector<StackSample> samples;  // in the order of time; empty where frames are not readable
 
@@ -61,19 +73,34 @@ struct LoopProgress {
   uint32_t tid = 0;
   LoopKind kind = LoopKind::kUnknown;
   uint64_t iterations = 0;
+  uint64_t polls = 0;
   uint64_t zero_polls = 0;
   uint64_t idle_ns = 0;
   CauseTimes busy{};
   std::array<uint64_t, LS_MAX_BUCKETS> buckets{};
   std::array<uint64_t, LS_GC_GENERATIONS> gc_ns{};
   std::array<std::array<uint64_t, LS_MAX_BUCKETS>, LS_GC_GENERATIONS> gc_buckets{};
+  std::array<uint64_t, LS_MAX_BUCKETS> late_buckets{};  // timers by their lateness
+  uint64_t late_ns = 0;
+  uint64_t gil_waits = 0;    // for the interpreter lock
+  uint64_t over_ns = 0;      // length of the busy phases over the threshold
+  uint32_t ready = 0;        // callbacks of the iteration that was looked at last, 0 not known
+  uint64_t watched_ns = 0;   // between the two looks
   uint64_t lost_stalls = 0;  // counted by the kernel, but their records did not arrive
   uint64_t stalled_ns = 0;   // the age of the running busy phase where it is over the threshold
   bool ended = false;
 };
 
+// Time that a loop waited for the interpreter lock, and what the thread that had it was doing.
+struct LockWait {
+  uint32_t tgid = 0;
+  uint64_t ns = 0;
+  ls_stack holder{};
+};
+
 struct Findings {
   std::vector<Stall> stalls;
+  std::vector<LockWait> lock_waits;
   std::vector<LoopProgress> progress;
 };
 

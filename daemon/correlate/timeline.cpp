@@ -7,7 +7,8 @@ namespace loopsight {
 namespace {
 
 constexpr uint64_t kInProgressFactor = 10;
-constexpr size_t kMaxSamples = 200;    // of one busy phase; then about half of them are let go
+constexpr size_t kMaxSamples = 200;  // of one busy phase; then about half of them are let go
+constexpr uint64_t kMaxWaitForWaitersNs = 1'000'000'000;
 constexpr size_t kMaxHeldStalls = 64;  // of a row that waits for its verdict
 
 uint64_t sum(const CauseTimes& causes) {
@@ -62,6 +63,20 @@ bool is_stalling(const ls_loop& state) {
 }
 
 uint64_t difference(uint64_t now, uint64_t before) { return now > before ? now - before : 0; }
+
+Delayed delayed_of(const ls_waiters& waiters) {
+  uint64_t duration = waiters.end_ns - waiters.start_ns;
+  uint32_t unseen = waiters.ready - waiters.seen;
+  // The poll call before the stall returned `ready_before` already; the rest is new.
+  uint32_t fresh = waiters.ready > waiters.ready_before ? waiters.ready - waiters.ready_before : 0;
+  Delayed delayed{.events_at_least = std::max(waiters.seen, fresh),
+                  .events = waiters.ready,
+                  .ns = waiters.wait_ns + unseen * duration,
+                  .longest_ns = unseen > 0 ? duration : waiters.longest_ns,
+                  .exact = unseen == 0};
+  if (waiters.timer_due_ns != 0) delayed.timer_late_ns = waiters.timer_late_ns;
+  return delayed;
+}
 
 }  // namespace
 
@@ -118,6 +133,13 @@ Findings Timeline::on_stack(const StackSeen& event) {
   if (record.source == LS_STACK_OF_POLLER) return {};
   Loop* loop = find({record.row, record.generation});
   if (!loop || loop->stage == Stage::kIgnored) return {};
+  if (record.source == LS_STACK_OF_LOCK) {
+    Findings findings;
+    if (loop->stage == Stage::kWatched)
+      findings.lock_waits.push_back(
+          {.tgid = record.header.tgid, .ns = record.slice_ns, .holder = record.stack});
+    return findings;
+  }
   if (loop->samples_start_ns != record.phase_start_ns) {
     loop->samples_start_ns = record.phase_start_ns;
     loop->samples.clear();
@@ -173,7 +195,8 @@ Findings Timeline::on_stall(const StallEnded& event) {
               .start_ns = record.start_ns,
               .end_ns = record.end_ns,
               .iteration = record.iteration,
-              .nested = record.nested != 0};
+              .nested = record.nested != 0,
+              .gil_waits = record.gil_waits};
   std::copy_n(record.phase_ns, stall.causes.size(), stall.causes.begin());
   if (record.longest.duration_ns > 0) stall.wait = record.longest;
   stall.probed = record.probed;
@@ -188,8 +211,31 @@ Findings Timeline::on_stall(const StallEnded& event) {
   loop->samples.clear();
   loop->samples.shrink_to_fit();
   if (loop->open_start_ns <= stall.start_ns) loop->open_start_ns = 0;
-  found(*loop, stall, findings);
+  release(*loop, findings);
+  if (record.waiters_follow != 0)
+    loop->waiting = std::move(stall);
+  else
+    found(*loop, stall, findings);
   return findings;
+}
+
+Findings Timeline::on_waiters(const WaitersSeen& event) {
+  Findings findings;
+  const ls_waiters_record& record = event.record;
+  Loop* loop = find({record.row, record.generation});
+  if (!loop || !loop->waiting || loop->waiting->start_ns != record.waiters.start_ns)
+    return findings;
+  if (loop->waiting->end_ns == record.waiters.end_ns)
+    loop->waiting->delayed = delayed_of(record.waiters);
+  else
+    inconsistent_records_++;
+  release(*loop, findings);
+  return findings;
+}
+
+// Reports a stall that waits for its waiters, with them or without.
+void Timeline::release(Loop& loop, Findings& findings) {
+  if (loop.waiting) found(loop, *std::exchange(loop.waiting, std::nullopt), findings);
 }
 
 // The running busy phase as far as it is known at `now_ns`.
@@ -242,6 +288,7 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   const ls_loop& before = loop.counted;
   LoopProgress progress{.loop = loop.id, .tgid = loop.tgid, .tid = loop.tid, .kind = loop.kind};
   progress.iterations = difference(now.iterations, before.iterations);
+  progress.polls = difference(now.polls, before.polls);
   progress.zero_polls = difference(now.zero_polls, before.zero_polls);
   // A loop may sit in one poll call for hours; that time is idle as it passes, not when it ends.
   uint64_t idle_ns = now.idle_ns;
@@ -257,6 +304,12 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
     for (size_t j = 0; j < LS_MAX_BUCKETS; j++)
       progress.gc_buckets[i][j] = difference(now.gc_buckets[i][j], before.gc_buckets[i][j]);
   }
+  for (size_t i = 0; i < LS_MAX_BUCKETS; i++)
+    progress.late_buckets[i] = difference(now.late_buckets[i], before.late_buckets[i]);
+  progress.late_ns = difference(now.late_ns, before.late_ns);
+  progress.gil_waits = difference(now.gil_waits, before.gil_waits);
+  progress.over_ns = difference(now.over_ns, before.over_ns);
+  progress.ready = now.ready;
   progress.lost_stalls = difference(difference(now.stalls, now.stall_records),
                                     difference(before.stalls, before.stall_records));
   progress.ended = ended;
@@ -273,11 +326,16 @@ Findings Timeline::on_state(const LoopState& event) {
   const ls_loop& state = event.loop;
   Loop& loop = loop_of({event.row, state.generation}, state.tgid, state.tid);
   if (loop.stage == Stage::kIgnored) return findings;
+  uint64_t watched_ns = loop.last_time_ns != 0 ? difference(event.time_ns, loop.last_time_ns) : 0;
   loop.last = state;
   loop.last_time_ns = event.time_ns;
+  if (loop.waiting &&
+      (state.flags & LS_LOOP_STALE || event.time_ns >= loop.waiting->end_ns + kMaxWaitForWaitersNs))
+    release(loop, findings);
   if (loop.stage == Stage::kUndecided) return findings;
 
   LoopProgress progress = progress_of(loop, event.time_ns, false);
+  progress.watched_ns = watched_ns;
   if (progress.lost_stalls > 0 && loop.open_start_ns != 0 &&
       state.phase_start_ns > loop.open_start_ns) {
     // The record of its end is among the lost ones: what nobody saw of it is unknown.
@@ -316,6 +374,7 @@ Findings Timeline::on_end(const LoopEnded& event) {
   const ls_loop_end& record = event.record;
   Loop* loop = find({record.row, record.generation});
   if (!loop) return findings;
+  release(*loop, findings);
   uint32_t signal = record.reason == LS_END_THREAD_EXIT ? record.exit_code & 0x7F : 0;
   bool was_busy = loop->last.phase == LS_PHASE_BUSY && record.open != 0;
   uint64_t age = difference(record.header.time_ns, loop->last.phase_start_ns);

@@ -9,6 +9,9 @@
 // times the threshold is found in progress, again at each doubling, and once more when it ends;
 // when the record of its end was lost, the part that nobody saw is `unknown`.
 //
+// A stall that has ended is held until the poll call after it has told who waited, mostly for
+// microseconds, and for a second at most.
+//
 // What makes it right: the kernel's records of one thread arrive in order, and a row's generation
 // changes with its owner, so a late record of an earlier owner is recognised.
 #pragma once
@@ -29,6 +32,7 @@ class Timeline {
   Findings on_poller(const PollerSeen& event);
   Findings on_verdict(const LoopVerdict& event);
   Findings on_stall(const StallEnded& event);
+  Findings on_waiters(const WaitersSeen& event);
   Findings on_stack(const StackSeen& event);
   Findings on_functions(const FunctionsSeen& event);
   Findings on_state(const LoopState& event);
@@ -58,12 +62,14 @@ class Timeline {
     uint64_t samples_start_ns = 0;  // the busy phase that `samples` are of
     std::vector<StackSample> samples;
     std::unique_ptr<ls_functions> functions;  // of the busy phase that it names
+    std::optional<Stall> waiting;             // has ended; who waited for it is told next
     std::vector<Stall> held;                  // while undecided
   };
 
   Loop& loop_of(LoopId id, uint32_t tgid, uint32_t tid);
   Loop* find(LoopId id);
   void found(Loop& loop, const Stall& one, Findings& findings);
+  void release(Loop& loop, Findings& findings);
   LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
   uint64_t threshold_of(const Loop& loop) const {
     return loop.last.threshold_ns > 0 ? loop.last.threshold_ns : threshold_ns_;

@@ -73,6 +73,11 @@ Result<Event> wrap(std::span<const std::byte> bytes) {
       return failure(fmt::format("cause {} out of range", record->longest.cause));
     if (record->end_ns < record->start_ns) return failure("stall ends before it starts");
   }
+  if constexpr (std::is_same_v<Record, ls_waiters_record>) {
+    const ls_waiters& waiters = record->waiters;
+    if (waiters.end_ns < waiters.start_ns || waiters.seen > waiters.ready)
+      return failure("waiters that contradict themselves");
+  }
   if constexpr (std::is_same_v<Record, ls_stack_record>) {
     if (record->stack.count > LS_MAX_FRAMES)
       return failure(fmt::format("stack of {} frames", record->stack.count));
@@ -178,6 +183,7 @@ Result<Event> decode(std::span<const std::byte> bytes) {
   switch (header.kind) {
     case LS_KIND_POLLER: return wrap<PollerSeen, ls_poller>(bytes);
     case LS_KIND_STALL: return wrap<StallEnded, ls_stall>(bytes);
+    case LS_KIND_WAITERS: return wrap<WaitersSeen, ls_waiters_record>(bytes);
     case LS_KIND_LOOP_END: return wrap<LoopEnded, ls_loop_end>(bytes);
     case LS_KIND_STACK: return wrap<StackSeen, ls_stack_record>(bytes);
     case LS_KIND_CODE: return wrap<CodeSeen, ls_code>(bytes);

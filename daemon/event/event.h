@@ -39,6 +39,10 @@ struct StallEnded {
 struct LoopEnded {
   ls_loop_end record;
 };
+// What waited for a stall that has ended.
+struct WaitersSeen {
+  ls_waiters_record record;
+};
 struct StackSeen {
   ls_stack_record record;
 };
@@ -133,8 +137,8 @@ struct Lost {
   uint64_t records = 0;
 };
 
-using Event = std::variant<PollerSeen, StallEnded, LoopEnded, StackSeen, CodeSeen, FunctionsSeen,
-                           ProcessExec, ProcessFork, ProcessExit, LoopState, ProcessFacts,
-                           LoopVerdict, SourceSeen, PoolState, Lost>;
+using Event = std::variant<PollerSeen, StallEnded, WaitersSeen, LoopEnded, StackSeen, CodeSeen,
+                           FunctionsSeen, ProcessExec, ProcessFork, ProcessExit, LoopState,
+                           ProcessFacts, LoopVerdict, SourceSeen, PoolState, Lost>;
 
 }  // namespace loopsight

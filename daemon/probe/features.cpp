@@ -75,6 +75,8 @@ bool can_attach_fentry(const char* function) {
   return try_tracing(function, BPF_TRACE_FENTRY) == 0;
 }
 
+bool can_attach_tracepoint(const char* event) { return try_tracing(event, BPF_TRACE_RAW_TP) == 0; }
+
 bool sched_switch_has_prev_state() {
   btf* kernel = btf__load_vmlinux_btf();
   if (!kernel) return true;
@@ -142,6 +144,16 @@ std::vector<Feature> probe_features() {
                       .remedy = syscalls ? ""
                                          : "mount -t tracefs tracefs /sys/kernel/tracing (needs "
                                            "CONFIG_FTRACE_SYSCALLS)"});
+  bool callback = can_attach_fentry("ep_poll_callback");
+  bool ready = callback || can_attach_tracepoint("sk_data_ready");
+  features.push_back({.name = "exact delays",
+                      .ok = ready,
+                      .required = false,
+                      .detail = callback ? "when each descriptor becomes ready, from epoll itself"
+                                : ready  ? "when each socket becomes ready, from its tracepoint"
+                                         : "neither fentry on ep_poll_callback nor the tracepoint "
+                                           "sk_data_ready: delayed events have bounds only",
+                      .remedy = ready ? "" : "use Linux 6.3 or newer"});
   bool schedstat = access("/proc/self/schedstat", R_OK) == 0;
   features.push_back(
       {.name = "run-queue time",

@@ -18,6 +18,9 @@ struct Feature {
 // by policy with CAP_SYS_ADMIN held, so only loading and attaching one tells.
 bool can_attach_fentry(const char* function);
 
+// True where the kernel has a tracepoint and lets a program be attached to it.
+bool can_attach_tracepoint(const char* event);
+
 // True where the sched_switch tracepoint hands over the previous task's state (Linux 5.18).
 bool sched_switch_has_prev_state();
 

@@ -117,6 +117,11 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
   for (bpf_program* probe : {skeleton->progs.gc_probe, skeleton->progs.import_probe,
                              skeleton->progs.audit_probe, skeleton->progs.function_probe})
     if (multi) use_multi_links(probe);
+  // The callback of epoll shows every kind of descriptor, the tracepoint sockets only.
+  bool callback = options.exact_delays && can_attach_fentry("ep_poll_callback");
+  bool socket = options.exact_delays && !callback && can_attach_tracepoint("sk_data_ready");
+  skeleton->rodata->exact_delays = callback || socket;
+  if (!skeleton->rodata->exact_delays) bpf_map__set_max_entries(skeleton->maps.arrivals, 64);
 
   bool fentry = options.allow_fentry && can_attach_fentry("__x64_sys_epoll_wait") &&
                 can_attach_fentry("__x64_sys_epoll_pwait");
@@ -132,6 +137,10 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
       wanted = !fentry;
     else if (name == "function_probe")
       wanted = options.count_functions;
+    else if (name == "delays_epoll")
+      wanted = callback;
+    else if (name == "delays_socket")
+      wanted = socket;
     bpf_program__set_autoload(program, wanted);
   }
   if (int error = loopsight_bpf__load(skeleton); error != 0)

@@ -24,6 +24,7 @@ struct TracerOptions {
   uint64_t threshold_ns = 50'000'000;
   bool listed_only = false;  // watch only the processes given to set_process, and their children
   bool allow_fentry = true;
+  bool exact_delays = false;  // see each descriptor of a loop become ready, where that is possible
   uint32_t ring_bytes = 1 << 20;  // a power of two of at least a page
   bool count_functions = false;   // load the program of CPython's function probe
   bool measure_cost = true;       // turn the kernel's per-program statistics on while we run

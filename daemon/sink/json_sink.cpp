@@ -110,6 +110,22 @@ Json inferred_json(const std::vector<MovedTime>& moved) {
   return json;
 }
 
+Json delayed_json(const std::optional<Delayed>& delayed) {
+  if (!delayed) return nullptr;
+  return {{"events", delayed->events},
+          {"seconds", seconds(delayed->ns)},
+          {"timer_lateness_seconds",
+           delayed->timer_late_ns ? Json(seconds(*delayed->timer_late_ns)) : Json()},
+          {"exact", delayed->exact},
+          {"events_at_least", delayed->events_at_least},
+          {"longest_seconds", seconds(delayed->longest_ns)}};
+}
+
+Json gil_waits_json(const std::optional<GilWaits>& waits) {
+  if (!waits) return nullptr;
+  return {{"count", waits->count}, {"convoy", waits->convoy}};
+}
+
 Json callbacks_json(const std::optional<ReadyCallbacks>& callbacks) {
   if (!callbacks) return nullptr;
   return {{"ready", callbacks->count}, {"largest_share", callbacks->largest_share}};
@@ -157,7 +173,7 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"contributors", contributors_json(report.contributors)},
           {"gil_holder", holder_json(report.gil_holder)},
           {"gc", gc_json(report.gc)},
-          {"delayed", nullptr},
+          {"delayed", delayed_json(stall.delayed)},
           {"advice", report.advice},
           // Beyond the contract's keys.
           {"frames_cut", report.frames_cut},
@@ -167,7 +183,8 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"call", call_json(report.call)},
           {"functions", functions_json(report)},
           {"inferred", inferred_json(report.moved)},
-          {"pod", text_or_null(process.pod)}};
+          {"pod", text_or_null(process.pod)},
+          {"gil_waits", gil_waits_json(report.gil_waits)}};
 }
 
 Json executor_json(const ExecutorReport& report, const WallClock& clock, const std::string& host) {
@@ -215,7 +232,10 @@ Json summary_json(const Summary& summary) {
                      {"iterations", loop.iterations},
                      {"stalls", loop.stalls},
                      {"busy_seconds", seconds(loop.busy_ns)},
-                     {"idle_seconds", seconds(loop.idle_ns)}});
+                     {"idle_seconds", seconds(loop.idle_ns)},
+                     {"polls", loop.polls},
+                     {"zero_polls", loop.zero_polls},
+                     {"state", name_of(condition_of(loop.load))}});
   return {{"type", "summary"},
           {"iterations", summary.iterations},
           {"stalls", summary.stalls},

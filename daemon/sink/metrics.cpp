@@ -101,6 +101,19 @@ void add_worker(Families& families, const std::string& workload, uint32_t number
   families.counter("loopsight_loop_idle_seconds_total",
                    "Time that event loops spent inside their poll call.", labels,
                    seconds(worker.idle_ns));
+  uint64_t waiting = worker.polls > worker.zero_polls ? worker.polls - worker.zero_polls : 0;
+  for (auto [wait, count] : {std::pair{"yes", waiting}, std::pair{"no", worker.zero_polls}}) {
+    Labels with_wait = labels;
+    with_wait.emplace_back("wait", wait);
+    families.counter("loopsight_loop_polls_total",
+                     "Poll calls of event loops, by whether they were to wait.", with_wait,
+                     static_cast<double>(count));
+  }
+  uint32_t ready = 0;
+  for (const auto& [loop, count] : worker.ready) ready = std::max(ready, count);
+  if (ready > 0)
+    families.gauge("loopsight_loop_ready_callbacks",
+                   "Callbacks of the iteration that was looked at last.", labels, ready);
   uint64_t stalled = 0;
   for (const auto& [loop, ns] : worker.stalled_ns) stalled = std::max(stalled, ns);
   families.gauge("loopsight_loop_stalled_seconds",
@@ -166,6 +179,23 @@ void add_workload(Families& families, const std::string& name, const WorkloadTot
     families.counter("loopsight_stalls_total", "Busy phases over the threshold, by their cause.",
                      {{"workload", name}, {"cause", kCauseNames[cause]}},
                      static_cast<double>(workload.stalls[cause]));
+  Labels labels = {{"workload", name}};
+  families.histogram("loopsight_timer_lateness_seconds",
+                     "How late the next timer of an event loop fired.", labels,
+                     workload.late_buckets, seconds(workload.late_ns));
+  families.counter("loopsight_delayed_events_total",
+                   "Descriptors that became ready while a stall lasted, at most.", labels,
+                   static_cast<double>(workload.delayed_events));
+  families.counter("loopsight_delayed_event_seconds_total",
+                   "How long they waited for the stall to end, at most.", labels,
+                   seconds(workload.delayed_ns));
+  families.counter("loopsight_gil_waits_total",
+                   "How often event loops waited for the interpreter lock.", labels,
+                   static_cast<double>(workload.gil_waits));
+  for (const auto& [holder, ns] : workload.gil_wait_ns)
+    families.counter("loopsight_gil_wait_seconds_total",
+                     "Time that event loops waited for the interpreter lock, by who had it.",
+                     {{"workload", name}, {"holder", holder}}, seconds(ns));
   for (const auto& [key, ns] : workload.stall_ns)
     families.counter(
         "loopsight_stall_seconds_total", "Length of the busy phases over the threshold.",

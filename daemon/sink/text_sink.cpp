@@ -86,9 +86,29 @@ std::string what(const StallReport& report) {
     text += fmt::format("; collected {} {}, {} in all (generation {})", report.gc->count,
                         report.gc->count == 1 ? "time" : "times", format_duration(report.gc->ns),
                         *report.gc->generation);
+  if (report.gil_waits && report.gil_waits->convoy)
+    text += fmt::format("; the interpreter lock was waited for {} times", report.gil_waits->count);
   if (report.callbacks && report.callbacks->count > 1)
     text += fmt::format("; {} callbacks were ready, the longest took {:.0f} %",
                         report.callbacks->count, report.callbacks->largest_share * 100);
+  return text;
+}
+
+// "17 sockets ready, the longest for 143 ms; a timer 143 ms late"
+std::string who_waited(const std::optional<Delayed>& delayed) {
+  if (!delayed) return "";
+  std::string text;
+  if (delayed->events > 0) {
+    bool bounded = delayed->events_at_least < delayed->events;
+    text = bounded ? fmt::format("{} to {}", delayed->events_at_least, delayed->events)
+                   : fmt::format("{}", delayed->events);
+    text += fmt::format(" {} ready, {} {}", delayed->events == 1 ? "descriptor" : "descriptors",
+                        delayed->exact ? "the longest for" : "for up to",
+                        format_duration(delayed->longest_ns));
+  }
+  if (delayed->timer_late_ns)
+    text += fmt::format("{}a timer {} late", text.empty() ? "" : "; ",
+                        format_duration(*delayed->timer_late_ns));
   return text;
 }
 
@@ -148,6 +168,8 @@ Result<void> TextSink::on_stall(const StallReport& report) {
     text += fmt::format("              {}\n              {}\n", where(report), what(report));
     if (auto callers = chain(report); !callers.empty())
       text += fmt::format("              {}\n", callers);
+    if (auto waiters = who_waited(stall.delayed); !waiters.empty())
+      text += fmt::format("              meanwhile: {}\n", waiters);
     if (stall.calls > 0) text += fmt::format("              {}\n", calls(report));
     text += fmt::format("              {}\n",
                         paint(options_.color, fmt::emphasis::faint, report.advice));
@@ -194,9 +216,10 @@ Result<void> TextSink::on_summary(const Summary& summary) {
   for (const Summary::LoopLine& loop : summary.loops) {
     uint64_t seen = loop.busy_ns + loop.idle_ns;
     text += fmt::format(
-        "  {}[{}] pid {} {}: {} iterations, {} {}, {:.1f} % busy\n", loop.workload, loop.worker,
+        "  {}[{}] pid {} {}: {} iterations, {} {}, {:.1f} % busy, {}\n", loop.workload, loop.worker,
         loop.pid, loop.kind, loop.iterations, loop.stalls, loop.stalls == 1 ? "stall" : "stalls",
-        seen == 0 ? 0.0 : static_cast<double>(loop.busy_ns) * 100 / static_cast<double>(seen));
+        seen == 0 ? 0.0 : static_cast<double>(loop.busy_ns) * 100 / static_cast<double>(seen),
+        name_of(condition_of(loop.load)));
   }
   if (summary.lost > 0)
     text += fmt::format("{} records were lost: the counts are right, those stalls have no line\n",

@@ -163,7 +163,10 @@ TEST_F(TracerTest, CountsRecordsThatDoNotFitAndKeepsTheSumsRight) {
   EXPECT_EQ(row->iterations, 999U);
   EXPECT_EQ(row->stalls, 999U);
   EXPECT_LT(row->stall_records, 20U);
-  EXPECT_EQ(tracer_->counters()[LS_COUNT_RING_FULL], row->stalls - row->stall_records);
+  // Of the stalls that did fit, the record of their waiters may not.
+  uint64_t lost = tracer_->counters()[LS_COUNT_RING_FULL];
+  EXPECT_GE(lost, row->stalls - row->stall_records);
+  EXPECT_LE(lost, row->stalls);
 }
 
 TEST_F(TracerTest, CountsLoopsThatDoNotFitAndTakesFreedRowsAgain) {

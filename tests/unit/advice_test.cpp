@@ -150,6 +150,11 @@ TEST(Advice, KnowsShapesThatNoCallTells) {
   report = report_of({"", LS_CAUSE_OTHER, "", "x()"});
   report.stall.wait = ls_wait{.object = LS_OBJECT_STOPPED_WORLD};
   EXPECT_EQ(find_advice(report).name, "stopped_world");
+  report = report_of({"", LS_CAUSE_GIL, "", "send(x)"});
+  report.gil_waits = GilWaits{.count = 30, .convoy = false};
+  EXPECT_EQ(find_advice(report).name, "gil");
+  report.gil_waits->convoy = true;
+  EXPECT_EQ(find_advice(report).name, "lock_convoy");
 }
 
 TEST(Advice, GoesByTheCFunctionWhereTheSourceIsNotThere) {

@@ -195,6 +195,24 @@ TEST_F(AttributorFrames, TellsTheSubprocessModulesPipeFromAnyOther) {
   EXPECT_EQ(attributor_.on_stall(stall_).cause, static_cast<uint32_t>(LS_CAUSE_SUBPROCESS));
 }
 
+TEST_F(AttributorFrames, TellsAConvoyFromOneLongWaitForTheLock) {
+  constexpr uint64_t kMs = 1'000'000;
+  stall_.start_ns = 0;
+  stall_.end_ns = 110 * kMs;
+  stall_.causes = {};
+  stall_.causes[LS_CAUSE_GIL] = 100 * kMs;
+  EXPECT_FALSE(attributor_.on_stall(stall_).gil_waits);
+  stall_.gil_waits = 20;  // of 5 ms each
+  EXPECT_TRUE(attributor_.on_stall(stall_).gil_waits->convoy);
+  stall_.gil_waits = 2;  // of 50 ms each
+  EXPECT_FALSE(attributor_.on_stall(stall_).gil_waits->convoy);
+  stall_.gil_waits = 100;  // of 1 ms each: the other thread lets go by itself
+  EXPECT_FALSE(attributor_.on_stall(stall_).gil_waits->convoy);
+  stall_.gil_waits = 10;
+  stall_.causes[LS_CAUSE_GIL] = 50 * kMs;  // less than half
+  EXPECT_FALSE(attributor_.on_stall(stall_).gil_waits->convoy);
+}
+
 TEST_F(AttributorFrames, NamesTheHolderOfTheInterpreterLock) {
   stall_.causes[LS_CAUSE_GIL] = 1000;
   stall_.wait = ls_wait{.duration_ns = 5, .cause = LS_CAUSE_GIL};

@@ -37,6 +37,20 @@ TEST(Decode, ReadsAStall) {
   EXPECT_EQ(stall.phase_ns[LS_CAUSE_DISK], 200U);
 }
 
+TEST(Decode, RefusesWaitersThatContradictThemselves) {
+  ls_waiters_record record{};
+  record.row = 3;
+  record.waiters = {.start_ns = 100, .end_ns = 300, .ready = 5, .seen = 5};
+  auto event = decode(bytes_of(record, LS_KIND_WAITERS));
+  ASSERT_TRUE(event);
+  EXPECT_EQ(std::get<WaitersSeen>(*event).record.waiters.ready, 5U);
+  record.waiters.seen = 6;
+  EXPECT_FALSE(decode(bytes_of(record, LS_KIND_WAITERS)));
+  record.waiters.seen = 1;
+  record.waiters.end_ns = 99;
+  EXPECT_FALSE(decode(bytes_of(record, LS_KIND_WAITERS)));
+}
+
 TEST(Decode, RefusesEveryTruncation) {
   auto bytes = bytes_of(good_stall(), LS_KIND_STALL);
   for (size_t size = 0; size < bytes.size(); size++)

@@ -28,6 +28,13 @@ TEST(CommandLine, TraceTakesACommandWithOptionsOfItsOwn) {
   EXPECT_EQ(config.threshold_ns, 20'000'000U);
   EXPECT_EQ(config.format, Format::kJson);
   EXPECT_FALSE(config.duration_ns);
+  EXPECT_FALSE(config.exact_delays);
+}
+
+TEST(CommandLine, ExactDelaysAreAskedFor) {
+  EXPECT_TRUE(parse<TraceConfig>({"trace", "--exact-delays", "--all"}).exact_delays);
+  EXPECT_TRUE(parse<RunConfig>({"run", "--exact-delays"}).exact_delays);
+  EXPECT_FALSE(parse<RunConfig>({"run"}).exact_delays);
 }
 
 TEST(CommandLine, TraceTakesPidsInEveryForm) {

@@ -34,13 +34,14 @@ TEST(StallJson, HasEveryKeyOfTheContractInItsOrder) {
   for (const auto& [key, value] : json.items()) keys.push_back(key);
   // What is beyond the contract comes after it.
   EXPECT_EQ(keys, (std::vector<std::string>{
-                      "type",    "time",   "monotonic_ns", "host",        "workload",
-                      "worker",  "pid",    "tid",          "comm",        "container",
-                      "unit",    "python", "loop",         "in_progress", "duration_seconds",
-                      "cause",   "blame",  "causes",       "wait",        "culprit",
-                      "leaf",    "frames", "contributors", "gil_holder",  "gc",
-                      "delayed", "advice", "frames_cut",   "task",        "callbacks",
-                      "import",  "call",   "functions",    "inferred",    "pod"}));
+                      "type",     "time",   "monotonic_ns", "host",        "workload",
+                      "worker",   "pid",    "tid",          "comm",        "container",
+                      "unit",     "python", "loop",         "in_progress", "duration_seconds",
+                      "cause",    "blame",  "causes",       "wait",        "culprit",
+                      "leaf",     "frames", "contributors", "gil_holder",  "gc",
+                      "delayed",  "advice", "frames_cut",   "task",        "callbacks",
+                      "import",   "call",   "functions",    "inferred",    "pod",
+                      "gil_waits"}));
 }
 
 TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {
@@ -103,6 +104,32 @@ TEST(StallJson, ShowsWhatPythonsOwnProbesTold) {
   EXPECT_EQ(json["inferred"], nlohmann::json::array());
 }
 
+TEST(StallJson, SaysWhoWaited) {
+  StallReport report = sample();
+  EXPECT_TRUE(stall_json(report, WallClock::fixed(0), "h")["delayed"].is_null());
+  report.stall.delayed = Delayed{.events_at_least = 40,
+                                 .events = 48,
+                                 .ns = 7'410'000'000,
+                                 .longest_ns = 150'000'000,
+                                 .timer_late_ns = 130'000'000};
+  auto delayed = stall_json(report, WallClock::fixed(0), "h")["delayed"];
+  EXPECT_EQ(delayed["events"], 48);
+  EXPECT_EQ(delayed["events_at_least"], 40);
+  EXPECT_EQ(delayed["exact"], false);
+  EXPECT_DOUBLE_EQ(delayed["seconds"].get<double>(), 7.41);
+  EXPECT_DOUBLE_EQ(delayed["longest_seconds"].get<double>(), 0.15);
+  EXPECT_DOUBLE_EQ(delayed["timer_lateness_seconds"].get<double>(), 0.13);
+}
+
+TEST(StallJson, CountsTheWaitsForTheInterpreterLock) {
+  StallReport report = sample();
+  EXPECT_TRUE(stall_json(report, WallClock::fixed(0), "h")["gil_waits"].is_null());
+  report.gil_waits = GilWaits{.count = 30, .convoy = true};
+  auto waits = stall_json(report, WallClock::fixed(0), "h")["gil_waits"];
+  EXPECT_EQ(waits["count"], 30);
+  EXPECT_EQ(waits["convoy"], true);
+}
+
 TEST(StallJson, BlamesTheHost) {
   StallReport report = sample();
   report.host_to_blame = true;
@@ -129,6 +156,7 @@ TEST(SummaryJson, HasTheContractsKeys) {
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(json["busy_seconds"], 2.0);
   EXPECT_EQ(json["loops"][0]["workload"], "a");
+  EXPECT_EQ(json["loops"][0]["state"], "idle");
 }
 
 }  // namespace

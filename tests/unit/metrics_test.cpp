@@ -21,9 +21,18 @@ Snapshot sample() {
   progress.idle_ns = 250'000'000;
   progress.stalled_ns = 70'000'000;
   WorkloadProcess process{.workload = "a\"b\\c\nd", .python = "3.11.2"};
+  progress.polls = 10;
+  progress.zero_polls = 3;
+  progress.ready = 40;
+  progress.late_buckets[6] = 2;
+  progress.late_ns = 70'000'000;
+  progress.gil_waits = 4;
   snapshot.totals.on_progress(progress, process, 1);
+  Frame holder{.function = "spin", .module = "app"};
+  snapshot.totals.on_lock_wait(20'000'000, &holder, process);
   StallReport report{.process = process, .cause = LS_CAUSE_CPU};
   report.stall = {.start_ns = 0, .end_ns = 80'000'000};
+  report.stall.delayed = Delayed{.events_at_least = 1, .events = 5, .ns = 250'000'000};
   snapshot.totals.on_stall(report);
   snapshot.probes = {{"sched_switch", true}, {"poll_enter", false}};
   snapshot.programs = {{.program = "sched_switch", .runs = 3, .run_time_ns = 600}};
@@ -65,9 +74,26 @@ TEST(Metrics, HasNoPidNoAddressAndOnlyKnownLabels) {
   std::regex label("[{,]([a-z_]+)=\"");
   for (std::sregex_iterator found(text.begin(), text.end(), label), end; found != end; ++found)
     labels.insert((*found)[1]);
-  EXPECT_EQ(labels,
-            (std::set<std::string>{"cause", "culprit", "kernel", "le", "loop", "probe", "program",
-                                   "python", "reason", "version", "worker", "workload"}));
+  EXPECT_EQ(labels, (std::set<std::string>{"cause", "culprit", "holder", "kernel", "le", "loop",
+                                           "probe", "program", "python", "reason", "version",
+                                           "wait", "worker", "workload"}));
+}
+
+TEST(Metrics, ShowsWhoWaitedAndForTheLock) {
+  std::string text = page();
+  auto holds = [&](const std::string& line) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
+  };
+  std::string name = "{workload=\"a\\\"b\\\\c\\nd\"";
+  holds("loopsight_timer_lateness_seconds_count" + name + "} 2\n");
+  holds("loopsight_timer_lateness_seconds_sum" + name + "} 0.07");
+  holds("loopsight_delayed_events_total" + name + "} 5\n");
+  holds("loopsight_delayed_event_seconds_total" + name + "} 0.25\n");
+  holds("loopsight_gil_waits_total" + name + "} 4\n");
+  holds("loopsight_gil_wait_seconds_total" + name + ",holder=\"app:spin\"} 0.02\n");
+  holds("loopsight_loop_polls_total" + name + ",worker=\"0\",wait=\"yes\"} 7\n");
+  holds("loopsight_loop_polls_total" + name + ",worker=\"0\",wait=\"no\"} 3\n");
+  holds("loopsight_loop_ready_callbacks" + name + ",worker=\"0\"} 40\n");
 }
 
 std::string page_of(uint32_t workloads, uint32_t workers, uint32_t culprits) {

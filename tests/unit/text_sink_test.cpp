@@ -81,6 +81,27 @@ TEST(TextSink, NamesWhoHadTheInterpreterLock) {
             std::string::npos);
 }
 
+TEST(TextSink, SaysWhoWaited) {
+  StallReport report = sample();
+  report.stall.delayed = Delayed{};
+  EXPECT_EQ(stall_text(report).find("meanwhile"), std::string::npos);  // nobody
+  report.stall.delayed = Delayed{.events_at_least = 17,
+                                 .events = 17,
+                                 .ns = 2'000'000'000,
+                                 .longest_ns = 143'000'000,
+                                 .exact = true,
+                                 .timer_late_ns = 140'000'000};
+  EXPECT_NE(
+      stall_text(report).find("              meanwhile: 17 descriptors ready, the longest for "
+                              "143 ms; a timer 140 ms late\n"),
+      std::string::npos)
+      << stall_text(report);
+  report.stall.delayed->exact = false;
+  report.stall.delayed->events_at_least = 12;
+  EXPECT_NE(stall_text(report).find("12 to 17 descriptors ready, for up to 143 ms;"),
+            std::string::npos);
+}
+
 TEST(TextSink, IsBriefWhenAskedTo) {
   std::string text = stall_text(sample(), {.quiet = true});
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
@@ -119,7 +140,7 @@ TEST(TextSink, SummarisesOrSaysThatNothingWasSeen) {
       {.workload = "a", .kind = "uvloop", .iterations = 3, .idle_ns = 3, .busy_ns = 1});
   std::string text = written({}, [&](TextSink& sink) { EXPECT_TRUE(sink.on_summary(summary)); });
   EXPECT_NE(text.find("1 stall in"), std::string::npos);
-  EXPECT_NE(text.find("25.0 % busy"), std::string::npos);
+  EXPECT_NE(text.find("25.0 % busy, idle"), std::string::npos);
   EXPECT_NE(text.find("2 records were lost"), std::string::npos);
 }
 

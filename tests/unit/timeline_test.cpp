@@ -139,6 +139,73 @@ TEST_F(TimelineTest, ALoopThatIsNotToBeWatchedAnyMoreEnds) {
   EXPECT_TRUE(timeline_.on_end(end(3000)).progress.empty());  // not a second time
 }
 
+StallEnded held_stall(uint64_t start_ms, uint64_t end_ms) {
+  StallEnded event = stall(start_ms, end_ms);
+  event.record.waiters_follow = 1;
+  return event;
+}
+
+WaitersSeen waiters(uint64_t start_ms, uint64_t end_ms, uint32_t ready, uint32_t before = 0,
+                    uint32_t seen = 0) {
+  WaitersSeen event{};
+  event.record.row = 1;
+  event.record.generation = 1;
+  event.record.waiters = {.start_ns = start_ms * kMs,
+                          .end_ns = end_ms * kMs,
+                          .wait_ns = seen * 10 * kMs,
+                          .longest_ns = seen > 0 ? 20 * kMs : 0,
+                          .ready = ready,
+                          .ready_before = before,
+                          .seen = seen};
+  return event;
+}
+
+TEST_F(TimelineTest, HoldsAStallUntilItIsKnownWhoWaited) {
+  EXPECT_TRUE(timeline_.on_stall(held_stall(100, 250)).stalls.empty());
+  auto event = waiters(100, 250, 7, 2);
+  event.record.waiters.timer_due_ns = 150 * kMs;
+  event.record.waiters.timer_late_ns = 100 * kMs;
+  auto found = timeline_.on_waiters(event);
+  ASSERT_EQ(found.stalls.size(), 1U);
+  auto delayed = found.stalls[0].delayed.value();
+  EXPECT_EQ(delayed.events_at_least, 5U);  // two of them may have been ready before
+  EXPECT_EQ(delayed.events, 7U);
+  EXPECT_EQ(delayed.ns, 7 * 150 * kMs);
+  EXPECT_EQ(delayed.longest_ns, 150 * kMs);
+  EXPECT_FALSE(delayed.exact);
+  EXPECT_EQ(delayed.timer_late_ns, 100 * kMs);
+}
+
+TEST_F(TimelineTest, KnowsTheWaitsOfThoseThatWereSeenToBecomeReady) {
+  timeline_.on_stall(held_stall(100, 250));
+  auto exact = timeline_.on_waiters(waiters(100, 250, 3, 3, 3)).stalls.at(0).delayed.value();
+  EXPECT_TRUE(exact.exact);
+  EXPECT_EQ(exact.events_at_least, 3U);
+  EXPECT_EQ(exact.ns, 30 * kMs);
+  EXPECT_EQ(exact.longest_ns, 20 * kMs);
+  EXPECT_FALSE(exact.timer_late_ns);
+  timeline_.on_stall(held_stall(300, 400));
+  auto partly = timeline_.on_waiters(waiters(300, 400, 3, 3, 2)).stalls.at(0).delayed.value();
+  EXPECT_FALSE(partly.exact);
+  EXPECT_EQ(partly.events_at_least, 2U);
+  EXPECT_EQ(partly.ns, 120 * kMs);
+  EXPECT_EQ(partly.longest_ns, 100 * kMs);
+}
+
+TEST_F(TimelineTest, ReportsAStallWhoseWaitersWereLost) {
+  timeline_.on_stall(held_stall(100, 250));
+  EXPECT_TRUE(timeline_.on_state(state(300, LS_PHASE_POLL, 250)).stalls.empty());
+  auto next = timeline_.on_stall(held_stall(300, 400));  // by the next one
+  ASSERT_EQ(next.stalls.size(), 1U);
+  EXPECT_EQ(next.stalls[0].start_ns, 100 * kMs);
+  EXPECT_FALSE(next.stalls[0].delayed);
+  auto later = timeline_.on_state(state(1400, LS_PHASE_POLL, 400));  // by the time that passed
+  ASSERT_EQ(later.stalls.size(), 1U);
+  timeline_.on_stall(held_stall(1500, 1600));
+  EXPECT_TRUE(timeline_.on_waiters(waiters(100, 250, 1)).stalls.empty());  // of another stall
+  EXPECT_EQ(timeline_.on_end(end(1610)).stalls.size(), 1U);                // by the loop's end
+}
+
 TEST(Timeline, HoldsStallsUntilTheVerdict) {
   Timeline timeline(kThreshold);
   timeline.on_poller(poller());

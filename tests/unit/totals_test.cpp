@@ -143,6 +143,18 @@ TEST(Totals, CountsAStallOnceAndNotWhileItRuns) {
   EXPECT_EQ(totals.workloads().at("a").stall_ns.at({LS_CAUSE_SLEEP, "unknown"}), 200U);
 }
 
+TEST(Totals, AddsUpWaitsForTheLockByItsHolder) {
+  Totals totals({.holders = 2});
+  for (const char* function : {"f", "g", "h", "i", "f"}) {
+    Frame holder{.function = function, .module = "app"};
+    totals.on_lock_wait(10, &holder, process("a"));
+  }
+  const auto& waited = totals.workloads().at("a").gil_wait_ns;
+  EXPECT_EQ(waited.size(), 3U);
+  EXPECT_EQ(waited.at("app:f"), 20U);
+  EXPECT_EQ(waited.at("other"), 20U);
+}
+
 TEST(Totals, CountsLostStallsAsUnknown) {
   Totals totals;
   LoopProgress lossy = progress(1, 5);
