@@ -139,7 +139,7 @@ __weak __noinline int ls_note_lock(struct ls_loop *loop, __u32 row, __u64 now) {
     loop->phase_gil_waits++;
   }
   loop->gil_end_ns = loop->slice_end_ns;
-  loop->gil_slice_ns = wait->duration_ns;
+  loop->gil_slice_ns = loop->slice_end_ns - wait->start_ns;
   loop->gil_untold_ns += wait->duration_ns;
   if (loop->gil_untold_ns < LS_LOCK_MIN_NS || now - loop->gil_told_ns < LS_LOCK_TOLD_NS) return 0;
   facts.holder_tid = kept->holder_tid;

@@ -126,7 +126,7 @@ uint32_t refine_cause(const std::vector<Frame>& frames, uint32_t cause) {
 // they are most of the stall.
 bool is_convoy(const Stall& stall) {
   constexpr uint32_t kMinWaits = 3;
-  constexpr uint64_t kShortestNs = 3'500'000;
+  constexpr uint64_t kShortestNs = 2'000'000;  // a wait may be seen as two
   constexpr uint64_t kLongestNs = 20'000'000;
   uint64_t ns = stall.causes[LS_CAUSE_GIL];
   return stall.gil_waits >= kMinWaits && ns >= stall.gil_waits * kShortestNs &&

@@ -215,16 +215,19 @@ over = True
 
 
 def test_a_lock_convoy_is_told_from_one_long_wait(trace):
-    for _ in range(ATTEMPTS):  # on a busy host the other thread may not run all the time
-        traced = trace(PYTHON, "-c", CONVOY, "1")
-        assert traced.returncode == 0, traced.errors
-        for stall in traced.results.around(*json.loads(traced.output)):
+    traced = trace(PYTHON, "-c", CONVOY, "10")
+    assert traced.returncode == 0, traced.errors
+    convoys = []
+    for line in traced.output.splitlines():
+        for stall in traced.results.around(*json.loads(line)):
             waits = stall["gil_waits"]
-            if waits and waits["convoy"] and stall["cause"] == "gil":
-                assert 3 <= waits["count"] <= 45  # 20 calls, each with one wait or a few
-                assert "each system call" in stall["advice"]
-                return
-    raise AssertionError(traced.results.stalls)
+            # On a busy host the other thread may not run all the time.
+            if stall["cause"] != "gil" or not waits["convoy"]:
+                continue
+            assert "each system call" in stall["advice"]
+            convoys.append(waits["count"])
+    assert convoys, [(one["causes"], one["gil_waits"]) for one in traced.results.stalls]
+    assert all(3 <= count <= 60 for count in convoys)  # 20 calls, each with one wait or a few
 
 
 def test_the_daemon_counts_them(tmp_path):
