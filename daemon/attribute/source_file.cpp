@@ -1,5 +1,6 @@
 #include "daemon/attribute/source_file.h"
 
+#include <cap-ng.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/openat2.h>
@@ -39,18 +40,27 @@ std::optional<uint32_t> file_access_id(std::string_view status, std::string_view
 }
 
 // Makes this thread access files as another user and group, without any privilege, until it ends.
+// The kernel itself takes and gives back capabilities only where one of the two users is root.
 class AccessAs {
  public:
   AccessAs(uint32_t user, uint32_t group) {
+    capng_get_caps_process();
+    capabilities_ = capng_save_state();
     old_group_ = setfsgid(group);
     old_user_ = setfsuid(user);
     constexpr auto kQuery = static_cast<uid_t>(-1);  // changes nothing, returns the present one
     ok_ = static_cast<uint32_t>(setfsuid(kQuery)) == user &&
-          static_cast<uint32_t>(setfsgid(kQuery)) == group;
+          static_cast<uint32_t>(setfsgid(kQuery)) == group && capabilities_;
+    if (user == 0) return;
+    for (unsigned capability : {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH})
+      capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, capability);
+    ok_ = capng_apply(CAPNG_SELECT_CAPS) == 0 && ok_;
   }
   ~AccessAs() {
     setfsuid(static_cast<uid_t>(old_user_));
     setfsgid(static_cast<gid_t>(old_group_));
+    capng_restore_state(&capabilities_);
+    capng_apply(CAPNG_SELECT_CAPS);
   }
   AccessAs(const AccessAs&) = delete;
   AccessAs& operator=(const AccessAs&) = delete;
@@ -59,6 +69,7 @@ class AccessAs {
  private:
   int old_user_ = 0;
   int old_group_ = 0;
+  void* capabilities_ = nullptr;
   bool ok_ = false;
 };
 

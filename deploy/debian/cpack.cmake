@@ -25,7 +25,7 @@ foreach(file postinst prerm postrm conffiles)
 endforeach()
 
 # Debian wants these compressed, and compressed the same way each time.
-set(texts ${CMAKE_BINARY_DIR}/debian)
+set(texts ${CMAKE_BINARY_DIR}/package-texts)
 file(MAKE_DIRECTORY ${texts})
 function(install_compressed source name folder)
   execute_process(COMMAND gzip -9n INPUT_FILE ${source} OUTPUT_FILE ${texts}/${name}.gz

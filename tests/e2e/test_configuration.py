@@ -1,6 +1,8 @@
 """loopsight.yml: thresholds and rules that reach the kernel, a reload that loses nothing."""
 import contextlib
 import json
+import pathlib
+import re
 import signal
 import subprocess
 import textwrap
@@ -142,6 +144,19 @@ def test_two_thresholds_and_a_reload(tmp_path):
         one.block(300)
         assert wait_until(lambda: stalls(port, "quick.py") == 2, 30)
         assert process.poll() is None
+
+
+def test_root_gives_up_what_is_not_needed(tmp_path):
+    config = write(tmp_path / "c.yml", "threshold: 1s\n")
+    kept = {2: "dac_read_search", 6: "setgid", 7: "setuid", 19: "sys_ptrace", 21: "sys_admin"}
+    kept |= {38: "perfmon", 39: "bpf"}
+    with daemon(config, log=tmp_path / "log") as (_, process):
+        for status in pathlib.Path("/proc/%d/task" % process.pid).glob("*/status"):
+            text = status.read_text()
+            for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+                bits = int(re.search(name + r":\t(\w+)", text)[1], 16)
+                assert {bit for bit in range(64) if bits >> bit & 1} <= set(kept), (name, text)
+            assert "NoNewPrivs:\t1" in text
 
 
 def check(*arguments):

@@ -18,7 +18,7 @@ from test_configuration import program
 from test_metrics import value
 
 BUILD = pathlib.Path(LOOPSIGHT).resolve().parents[1]
-CLEAN = BUILD / "debian"
+CLEAN = BUILD / "clean-debian"
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 

@@ -181,6 +181,13 @@ def test_it_sees_a_stall_from_inside_its_sandbox(manager, tmp_path):
         assert wait_until(
             lambda: value(manager.port, "loopsight_stalls_total", workload="inside.py", cause="sleep"), 30
         )
+        # Having read a source file as another user it still has the rights to see this.
+        one.process.stdin.write("6000\n")
+        one.process.stdin.flush()
+        assert wait_until(
+            lambda: value(manager.port, "loopsight_loop_stalled_seconds", workload="inside.py") > 0, 30
+        )
+        assert one.process.stdout.readline() == "blocked\n"
     stalls = http_get(manager.port, "/api/v1/stalls?workload=inside.py")[1]
     assert '"function":"main"' in stalls and "time.sleep(int(line) / 1000)" in stalls
 
