@@ -27,6 +27,10 @@ class TallySink : public Sink {
     tally_.add(stall_json(report, clock_, host_));
     return {};
   }
+  Result<void> on_executor(const ExecutorReport& report) override {
+    tally_.add(executor_json(report, clock_, host_));
+    return {};
+  }
   Result<void> on_summary(const Summary& summary) override {
     tally_.add(summary_json(summary));
     return {};

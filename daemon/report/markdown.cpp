@@ -68,6 +68,11 @@ std::string summary_table(const Tally& tally) {
   add_row(text, "delayed events", delayed_text(tally.delayed()));
   if (tally.delayed().timer_lateness_seconds > 0)
     add_row(text, "timers late by up to", seconds_text(tally.delayed().timer_lateness_seconds));
+  if (const ExecutorTally& pools = tally.executors(); pools.saturations > 0)
+    add_row(text, "thread pools full",
+            fmt::format("{} {} for {}; at most {:.0f} jobs queued, for up to {}", pools.saturations,
+                        pools.saturations == 1 ? "time" : "times", seconds_text(pools.seconds),
+                        pools.most_queued, seconds_text(pools.longest_wait_seconds)));
   if (tally.host_stalls() > 0)
     add_row(text, "the host's doing, not the code's",
             fmt::format("{} stalls", tally.host_stalls()));

@@ -67,6 +67,10 @@ Json tally_json(const NamedTally& one) {
   json.update(durations_json(tally.durations()));
   json["host_stalls"] = tally.host_stalls();
   json["delayed"] = delayed_json(tally.delayed());
+  json["executors"] = {{"saturations", tally.executors().saturations},
+                       {"seconds", tally.executors().seconds},
+                       {"most_queued", tally.executors().most_queued},
+                       {"longest_wait_seconds", tally.executors().longest_wait_seconds}};
   json["iterations"] = tally.iterations();
   json["busy_seconds"] = tally.busy_seconds();
   json["idle_seconds"] = tally.idle_seconds();

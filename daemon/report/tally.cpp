@@ -123,7 +123,10 @@ void Tally::add_line(std::string_view line) {
 
 void Tally::add(const Json& json) {
   std::string type = text_of(json, "type");
-  bool good = type == "stall" ? add_stall(json) : type == "summary" && add_summary(json);
+  bool good = false;
+  if (type == "stall") good = add_stall(json);
+  if (type == "executor") good = add_executor(json);
+  if (type == "summary") good = add_summary(json);
   if (!good) bad_lines_++;
 }
 
@@ -175,6 +178,21 @@ bool Tally::add_stall(const Json& json) {
     loop->stalls++;
     loop->stalled_ns += ns;
   }
+  return true;
+}
+
+bool Tally::add_executor(const Json& json) {
+  auto seconds = json_number(json, "duration_seconds", kMaxSeconds);
+  const Json& in_progress = json_member(json, "in_progress");
+  if (!seconds || !in_progress.is_boolean()) return false;
+  executors_.most_queued =
+      std::max(executors_.most_queued, json_number(json, "queued").value_or(0));
+  executors_.longest_wait_seconds =
+      std::max(executors_.longest_wait_seconds,
+               json_number(json, "oldest_wait_seconds", kMaxSeconds).value_or(0));
+  if (in_progress.get<bool>()) return true;  // its end comes too
+  executors_.saturations++;
+  executors_.seconds += *seconds;
   return true;
 }
 

@@ -24,6 +24,14 @@ struct DelayedTally {
   bool exact = true;                  // of all that say it
 };
 
+// Thread pools with no thread free and jobs waiting.
+struct ExecutorTally {
+  uint64_t saturations = 0;  // that ended
+  double seconds = 0;
+  double most_queued = 0;
+  double longest_wait_seconds = 0;
+};
+
 struct CulpritTally {
   Durations durations;
   DelayedTally delayed;
@@ -69,6 +77,7 @@ class Tally {
 
   const Durations& durations() const { return durations_; }
   const DelayedTally& delayed() const { return delayed_; }
+  const ExecutorTally& executors() const { return executors_; }
   const std::map<CulpritKey, CulpritTally>& culprits() const { return culprits_; }
   const std::map<std::string, Durations>& causes() const { return causes_; }
   const std::map<LoopKey, LoopTally>& loops() const { return loops_; }
@@ -85,6 +94,7 @@ class Tally {
 
  private:
   bool add_stall(const nlohmann::ordered_json& json);
+  bool add_executor(const nlohmann::ordered_json& json);
   bool add_summary(const nlohmann::ordered_json& json);
   LoopTally* loop_of(LoopKey key);
 
@@ -93,6 +103,7 @@ class Tally {
   std::optional<std::pair<double, double>> span_;
   Durations durations_;
   DelayedTally delayed_;
+  ExecutorTally executors_;
   std::map<CulpritKey, CulpritTally> culprits_;
   std::map<std::string, Durations> causes_;
   std::map<LoopKey, LoopTally> loops_;

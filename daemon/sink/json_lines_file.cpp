@@ -99,8 +99,8 @@ Result<void> JsonLinesFile::append(const std::string& line) {
   return failed("write", options_.path, error);
 }
 
-Result<void> JsonLinesFile::on_stall(const StallReport& report) {
-  std::string line = to_line(stall_json(report, clock_, host_)) + "\n";
+void JsonLinesFile::write(const nlohmann::ordered_json& json) {
+  std::string line = to_line(json) + "\n";
   Result<void> result;
   if (!fd_ || was_moved()) result = open_file();
   if (result && size_ > 0 && size_ + line.size() > options_.max_bytes) {
@@ -121,6 +121,15 @@ Result<void> JsonLinesFile::on_stall(const StallReport& report) {
     spdlog::info("{} is written again; {} stalls are not in it", clean_text(options_.path, 200),
                  failures_);
   }
+}
+
+Result<void> JsonLinesFile::on_stall(const StallReport& report) {
+  write(stall_json(report, clock_, host_));
+  return {};
+}
+
+Result<void> JsonLinesFile::on_executor(const ExecutorReport& report) {
+  write(executor_json(report, clock_, host_));
   return {};
 }
 

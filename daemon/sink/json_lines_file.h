@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "daemon/base/fd.h"
@@ -19,6 +20,7 @@ class JsonLinesFile : public Sink {
 
   // Never fails: see failures().
   Result<void> on_stall(const StallReport& report) override;
+  Result<void> on_executor(const ExecutorReport& report) override;
   Result<void> on_summary(const Summary& summary) override;
 
   // For SIGHUP. A file that was moved away is noticed without, at the next stall.
@@ -32,6 +34,7 @@ class JsonLinesFile : public Sink {
   Result<void> open_file();
   bool was_moved() const;
   Result<void> rotate();
+  void write(const nlohmann::ordered_json& json);
   Result<void> append(const std::string& line);
 
   JsonLinesOptions options_;

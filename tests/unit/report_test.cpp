@@ -157,6 +157,27 @@ TEST(Tally, SumsWhoWaited) {
   EXPECT_NE(markdown_report({"x", tally}).find("96 for 15.0 s (bounded)"), std::string::npos);
 }
 
+TEST(Tally, SumsFullThreadPools) {
+  Tally tally;
+  nlohmann::ordered_json json = {{"type", "executor"},
+                                 {"duration_seconds", 4.5},
+                                 {"in_progress", true},
+                                 {"queued", 54},
+                                 {"oldest_wait_seconds", 2.0}};
+  tally.add(json);
+  json["in_progress"] = false;
+  json["queued"] = nullptr;
+  tally.add(json);
+  EXPECT_EQ(tally.bad_lines(), 0U);
+  EXPECT_EQ(tally.executors().saturations, 1U);
+  EXPECT_EQ(tally.executors().seconds, 4.5);
+  EXPECT_EQ(tally.executors().most_queued, 54);
+  EXPECT_NE(markdown_report({"x", tally}).find("1 time for 4.50 s; at most 54 jobs"),
+            std::string::npos);
+  tally.add({{"type", "executor"}});
+  EXPECT_EQ(tally.bad_lines(), 1U);
+}
+
 TEST(ReadLines, HandsOverWholeLinesAndBoundsThem) {
   auto path = std::filesystem::path(testing::TempDir()) / fmt::format("lines-{}", getpid());
   std::string longest(100'000, 'x');
