@@ -10,15 +10,19 @@ _loopsight() {
       if declare -F _command_offset >/dev/null; then _command_offset $((i + 1)); fi
       return
     fi
-    case $word in trace | run | check | record | replay) command=${command:-$word} ;; esac
+    case $word in trace | run | check | record | replay | report | top) command=${command:-$word} ;; esac
   done
   case $previous in
-    --config | --output | -o | --web.config.file)
+    --config | --output | -o | --web.config.file | --export.json-lines | --ca-file)
       mapfile -t COMPREPLY < <(compgen -f -- "$current")
       return
       ;;
     --format)
       local formats="text json"
+      case $command in
+        trace | replay) formats="text json folded speedscope pprof" ;;
+        report) formats="markdown json" ;;
+      esac
       mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$current")
       return
       ;;
@@ -30,20 +34,35 @@ _loopsight() {
   esac
   local words
   case $command in
-    trace) words="--pid --all --threshold --duration --format --output --quiet --help --" ;;
-    record) words="--pid --all --threshold --duration --output --help --" ;;
+    trace)
+      words="--pid --all --threshold --duration --format --output --quiet --audit --functions"
+      words+=" --exact-delays --help --"
+      ;;
+    record)
+      words="--pid --all --threshold --duration --output --audit --functions --exact-delays --help --"
+      ;;
     run)
-      words="--config --config.check --threshold --web.listen-address --no-bpf-stats --help"
+      words="--config --config.check --threshold --web.listen-address --web.config.file --audit"
+      words+=" --exact-delays --export.journal --export.json-lines --export.json-lines.max-bytes"
+      words+=" --export.json-lines.files --no-bpf-stats --help"
       ;;
     check) words="--format --help" ;;
     replay)
-      words="--format --quiet --help"
+      words="--format --output --quiet --help"
       if [[ $current != -* ]]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
       fi
       ;;
-    *) words="trace run check record replay --help --version" ;;
+    report)
+      words="--format --merge --help"
+      if [[ $current != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+      fi
+      ;;
+    top) words="--url --ca-file --help" ;;
+    *) words="trace run check record replay report top --help --version" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
