@@ -344,6 +344,7 @@ enum ls_kind {
   LS_KIND_CODE = 8,       // a code object that a stack names for the first time
   LS_KIND_FUNCTIONS = 9,  // what a stalled busy phase called most, before its record
   LS_KIND_WAITERS = 16,   // what waited for a stall to end, after its record
+  LS_KIND_WAKER = 17,     // who ended a long wait for a lock, before the stall's record
 };
 
 struct ls_header {
@@ -461,6 +462,20 @@ struct ls_functions {
   __u64 phase_start_ns;
   __u64 calls;  // all of the busy phase, those of functions that found no place included
   struct ls_function functions[LS_MAX_FUNCTIONS];  // calls 0: an empty place
+};
+
+// The thread that woke a loop which waited for a lock, and its own longest wait before.
+struct ls_waker {
+  struct ls_header header;
+  __u32 row;
+  __u32 generation;
+  __u64 phase_start_ns;
+  __u64 slice_start_ns;  // of the loop's wait
+  __u32 waker_tid;
+  __u32 pad;
+  char comm[16];
+  struct ls_wait wait;    // duration_ns 0: none
+  struct ls_stack stack;  // at the beginning of that wait
 };
 
 struct ls_loop_end {

@@ -23,6 +23,7 @@ namespace {
 constexpr uint64_t kReconcileNs = 60'000'000'000;
 constexpr uint64_t kShowNs = 1'000'000'000;      // how often a healthy loop's state is looked at
 constexpr uint64_t kShowIdleNs = 5'000'000'000;  // and that of one that does nothing
+constexpr uint64_t kFollowNs = 300'000'000'000;
 constexpr size_t kMaxKnown = LS_MAX_PROCESSES;
 
 }  // namespace
@@ -126,6 +127,7 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     return {};
   }
   if (const auto* poller = std::get_if<PollerSeen>(&*event)) return on_poller(*poller);
+  if (const auto* stall = std::get_if<StallEnded>(&*event)) follow_wakers(*stall);
   if (const auto* exec = std::get_if<ProcessExec>(&*event)) {
     uint32_t tgid = exec->record.header.tgid;
     // What was said of it before the exec may have reached the kernel after it.
@@ -141,6 +143,18 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     execs_.erase(exit->record.header.tgid);
   }
   return {};
+}
+
+// A loop that waited for a lock may do so again: for a while it is looked at whom it waits for.
+void LiveSource::follow_wakers(const StallEnded& event) {
+  const ls_stall& record = event.record;
+  if (record.longest.cause != LS_CAUSE_LOCK ||
+      record.longest.duration_ns < (record.end_ns - record.start_ns) / 2)
+    return;
+  if (follow_until_ns_ == 0 && tracer_.follows_wakers()) return;  // a trace does all the time
+  follow_until_ns_ = record.end_ns + kFollowNs;
+  if (auto followed = tracer_.follow_wakers(true); !followed)
+    spdlog::debug("{}", followed.error().message);
 }
 
 void LiveSource::forget_names(uint32_t tgid) {
@@ -371,6 +385,10 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
   if (now_ns >= last_reconcile_ns_ + kReconcileNs) reconcile(now_ns);
   pipeline_.expire(now_ns);
   probes_.tick(now_ns);
+  if (follow_until_ns_ != 0 && now_ns > follow_until_ns_) {
+    (void)tracer_.follow_wakers(false);
+    follow_until_ns_ = 0;
+  }
   return {};
 }
 

@@ -66,6 +66,7 @@ class LiveSource {
   Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
   void refine_layout(const ls_poller& poller, const std::vector<Frame>& frames,
                      const StackSeen* stack);
+  void follow_wakers(const StallEnded& event);
   void forget_names(uint32_t tgid);
   int64_t program_start_ns(uint32_t tgid) const;
   void reconcile(uint64_t now_ns);
@@ -94,6 +95,7 @@ class LiveSource {
   std::map<uint32_t, uint64_t> execs_;     // when it was seen, CLOCK_MONOTONIC ns, by tgid
   using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;
   std::set<SourceKey> sources_asked_;  // tgid, file, lines
+  uint64_t follow_until_ns_ = 0;       // who wakes loops that wait for locks
   uint64_t lost_ = 0;
   uint64_t rejected_ = 0;
   uint64_t last_reconcile_ns_ = 0;

@@ -36,6 +36,8 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
           return timeline_.on_stack(one);
         } else if constexpr (std::is_same_v<E, FunctionsSeen>) {
           return timeline_.on_functions(one);
+        } else if constexpr (std::is_same_v<E, WakerSeen>) {
+          return timeline_.on_waker(one);
         } else if constexpr (std::is_same_v<E, CodeSeen>) {
           codes_.on_code(one.record);
         } else if constexpr (std::is_same_v<E, LoopState>) {

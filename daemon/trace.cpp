@@ -81,6 +81,8 @@ Result<int> trace(const TraceConfig& config) {
                     config.count_functions);
   if (child) (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
+  if (auto followed = tracer->follow_wakers(true); !followed)
+    spdlog::warn("{}", followed.error().message);
   if (config.selection.all)
     if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
   for (uint32_t pid : config.selection.pids)

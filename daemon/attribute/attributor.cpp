@@ -243,6 +243,23 @@ void Attributor::name_code(const std::vector<Slice>& slices, StallReport& report
   if (report.task.empty() && root) report.task = root->function;
 }
 
+std::optional<WaitedFor> Attributor::find_waited_for(const Stall& stall, int minor) const {
+  if (!stall.waker) return std::nullopt;
+  const ls_waker& waker = *stall.waker;
+  WaitedFor found{.tid = waker.waker_tid,
+                  .comm = clean_text(fixed_string(waker.comm, sizeof(waker.comm)), kMaxName)};
+  // A wait that ended before the loop began to wait is of something else.
+  uint64_t end_ns = waker.wait.start_ns + waker.wait.duration_ns;
+  if (waker.wait.duration_ns == 0 || end_ns <= waker.slice_start_ns) return found;
+  found.wait =
+      WaitReport{.syscall = waker.wait.syscall >= 0 ? syscall_name(waker.wait.syscall) : "",
+                 .target = describe_target(waker.wait),
+                 .cause = waker.wait.cause,
+                 .duration_ns = waker.wait.duration_ns};
+  found.frames = codes_.resolve(stall.tgid, minor, waker.stack);
+  return found;
+}
+
 // What CPython's own probes told, or what stands for it where they were not there.
 void Attributor::name_probed(StallReport& report) {
   const Stall& stall = report.stall;
@@ -290,6 +307,7 @@ StallReport Attributor::on_stall(const Stall& seen) const {
     report.gil_waits = GilWaits{.count = stall.gil_waits, .convoy = is_convoy(stall)};
   name_code(slices, report);
   name_probed(report);
+  report.waited_for = find_waited_for(report.stall, minor_version(report.process.python));
   for (Slice& slice : slices)
     report.stack_times.push_back(
         {.frames = std::move(slice.frames), .ns = slice.ns, .cause = slice.cause});

@@ -26,6 +26,7 @@ class Attributor {
     uint32_t cause = LS_CAUSE_CPU;
   };
   std::vector<Slice> find_slices(StallReport& report, int minor) const;
+  std::optional<WaitedFor> find_waited_for(const Stall& stall, int minor) const;
   static void name_probed(StallReport& report);
   void name_code(const std::vector<Slice>& slices, StallReport& report) const;
 

@@ -90,6 +90,14 @@ struct StackTime {
   uint32_t cause = LS_CAUSE_CPU;
 };
 
+// The thread that the loop waited for, and what it was doing meanwhile.
+struct WaitedFor {
+  uint32_t tid = 0;
+  std::string comm;
+  std::optional<WaitReport> wait;  // its longest; nothing: it did not wait, it worked
+  std::vector<Frame> frames;       // at the beginning of that wait
+};
+
 struct StallReport {
   Stall stall;
   WorkloadProcess process;
@@ -108,6 +116,7 @@ struct StallReport {
   std::vector<StackTime>
       stack_times;               // in the order of time; what no stack was seen of is not in it
   std::vector<MovedTime> moved;  // already in stall.causes
+  std::optional<WaitedFor> waited_for;
   std::optional<GcReport> gc;
   std::optional<ImportReport> import;
   std::optional<CallReport> call;        // as the audit probe told it

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -61,6 +62,7 @@ struct Stall {
   ls_probed probed{};              // what CPython's own probes told
   uint64_t calls = 0;              // of functions, where they are counted
   std::vector<ls_function> functions;
+  std::shared_ptr<const ls_waker> waker;  // who ended the longest wait; null: not known
   std::vector<StackSample> samples;  // in the order of time; empty where frames are not readable
 
   uint64_t duration_ns() const { return end_ns - start_ns; }

@@ -171,6 +171,24 @@ Findings Timeline::on_functions(const FunctionsSeen& event) {
   return {};
 }
 
+Findings Timeline::on_waker(const WakerSeen& event) {
+  constexpr size_t kMaxWakers = 64;
+  Loop* loop = find({event.record.row, event.record.generation});
+  if (!loop || loop->stage == Stage::kIgnored) return {};
+  if (!loop->wakers.empty() && loop->wakers.back()->phase_start_ns != event.record.phase_start_ns)
+    loop->wakers.clear();
+  if (loop->wakers.size() < kMaxWakers)
+    loop->wakers.push_back(std::make_shared<const ls_waker>(event.record));
+  return {};
+}
+
+void Timeline::take_waker(Loop& loop, Stall& stall) {
+  for (auto& waker : std::exchange(loop.wakers, {}))
+    if (stall.wait && waker->phase_start_ns == stall.start_ns &&
+        waker->slice_start_ns == stall.wait->start_ns)
+      stall.waker = waker;
+}
+
 void Timeline::take_functions(Loop& loop, Stall& stall) {
   auto seen = std::exchange(loop.functions, nullptr);
   if (!seen || seen->phase_start_ns != stall.start_ns) return;
@@ -201,6 +219,7 @@ Findings Timeline::on_stall(const StallEnded& event) {
   if (record.longest.duration_ns > 0) stall.wait = record.longest;
   stall.probed = record.probed;
   take_functions(*loop, stall);
+  take_waker(*loop, stall);
   if (stall.start_ns < loop->last_end_ns) {
     inconsistent_records_++;  // overlaps the one before: the record is damaged
     return findings;

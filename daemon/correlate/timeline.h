@@ -35,6 +35,7 @@ class Timeline {
   Findings on_waiters(const WaitersSeen& event);
   Findings on_stack(const StackSeen& event);
   Findings on_functions(const FunctionsSeen& event);
+  Findings on_waker(const WakerSeen& event);
   Findings on_state(const LoopState& event);
   Findings on_end(const LoopEnded& event);
   Findings on_lost(const Lost& event);
@@ -61,9 +62,10 @@ class Timeline {
     uint64_t next_report_ns = 0;    // the age at which it is reported again
     uint64_t samples_start_ns = 0;  // the busy phase that `samples` are of
     std::vector<StackSample> samples;
-    std::unique_ptr<ls_functions> functions;  // of the busy phase that it names
-    std::optional<Stall> waiting;             // has ended; who waited for it is told next
-    std::vector<Stall> held;                  // while undecided
+    std::vector<std::shared_ptr<const ls_waker>> wakers;  // of the newest busy phase
+    std::unique_ptr<ls_functions> functions;              // of the busy phase that it names
+    std::optional<Stall> waiting;  // has ended; who waited for it is told next
+    std::vector<Stall> held;       // while undecided
   };
 
   Loop& loop_of(LoopId id, uint32_t tgid, uint32_t tid);
@@ -76,6 +78,7 @@ class Timeline {
   }
   void take_samples(Loop& loop, Stall& stall);
   static void take_functions(Loop& loop, Stall& stall);
+  static void take_waker(Loop& loop, Stall& stall);
   Stall open_phase(const Loop& loop, uint64_t now_ns) const;
 
   uint64_t threshold_ns_;           // of a loop that has none of its own

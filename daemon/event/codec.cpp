@@ -78,6 +78,10 @@ Result<Event> wrap(std::span<const std::byte> bytes) {
     if (waiters.end_ns < waiters.start_ns || waiters.seen > waiters.ready)
       return failure("waiters that contradict themselves");
   }
+  if constexpr (std::is_same_v<Record, ls_waker>) {
+    if (!valid_wait(record->wait) || record->stack.count > LS_MAX_FRAMES)
+      return failure("a waker's wait or stack is out of range");
+  }
   if constexpr (std::is_same_v<Record, ls_stack_record>) {
     if (record->stack.count > LS_MAX_FRAMES)
       return failure(fmt::format("stack of {} frames", record->stack.count));
@@ -183,6 +187,7 @@ Result<Event> decode(std::span<const std::byte> bytes) {
   switch (header.kind) {
     case LS_KIND_POLLER: return wrap<PollerSeen, ls_poller>(bytes);
     case LS_KIND_STALL: return wrap<StallEnded, ls_stall>(bytes);
+    case LS_KIND_WAKER: return wrap<WakerSeen, ls_waker>(bytes);
     case LS_KIND_WAITERS: return wrap<WaitersSeen, ls_waiters_record>(bytes);
     case LS_KIND_LOOP_END: return wrap<LoopEnded, ls_loop_end>(bytes);
     case LS_KIND_STACK: return wrap<StackSeen, ls_stack_record>(bytes);

@@ -52,6 +52,9 @@ struct CodeSeen {
 struct FunctionsSeen {
   ls_functions record;
 };
+struct WakerSeen {
+  ls_waker record;
+};
 struct ProcessExec {
   ls_process record;
 };
@@ -138,7 +141,7 @@ struct Lost {
 };
 
 using Event = std::variant<PollerSeen, StallEnded, WaitersSeen, LoopEnded, StackSeen, CodeSeen,
-                           FunctionsSeen, ProcessExec, ProcessFork, ProcessExit, LoopState,
-                           ProcessFacts, LoopVerdict, SourceSeen, PoolState, Lost>;
+                           FunctionsSeen, WakerSeen, ProcessExec, ProcessFork, ProcessExit,
+                           LoopState, ProcessFacts, LoopVerdict, SourceSeen, PoolState, Lost>;
 
 }  // namespace loopsight

@@ -71,7 +71,8 @@ bool is_required(std::string_view name) {
 // Attached to what user space chooses, not to one place of the kernel.
 bool is_attached_later(std::string_view name) {
   return name == "cpu_sample" || name == "gc_probe" || name == "import_probe" ||
-         name == "audit_probe" || name == "function_probe" || name == "mapped_file";
+         name == "audit_probe" || name == "function_probe" || name == "mapped_file" ||
+         name.starts_with("waker_");
 }
 
 Result<void> check_ground() {

@@ -86,6 +86,10 @@ class Tracer {
   // The frames at the beginning of the newest wait of a row's busy phase.
   std::optional<ls_stack> read_wait_stack(uint32_t row) const;
 
+  // Has the kernel tell who wakes loops that wait for locks; costs every context switch while it is
+  // on. Errors: the kernel refuses.
+  Result<void> follow_wakers(bool on);
+  bool follows_wakers() const;
   // CPython's own probes. Attaches the program of a group to the sites of the file open as `file`,
   // whoever runs it; returns a handle. Errors: the kernel refuses a site; then none is attached.
   Result<uint32_t> attach_sites(ls_probe_group group, int file, std::span<const ProbeSite> sites);

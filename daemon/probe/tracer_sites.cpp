@@ -54,6 +54,30 @@ uint64_t offset_in_file(uint64_t address) {
 
 }  // namespace
 
+bool Tracer::follows_wakers() const { return !state_->wakers.empty(); }
+
+Result<void> Tracer::follow_wakers(bool on) {
+  std::vector<bpf_link*>& links = state_->wakers;
+  if (on == follows_wakers()) return {};
+  if (on) {
+    loopsight_bpf* skeleton = state_->skeleton;
+    for (bpf_program* program : {skeleton->progs.waker_switch, skeleton->progs.waker_waking}) {
+      bpf_link* link = bpf_program__attach(program);
+      if (link) {
+        links.push_back(link);
+        continue;
+      }
+      std::string why = std::strerror(errno);
+      (void)follow_wakers(false);
+      return failure(fmt::format("cannot follow who wakes loops: {}", why));
+    }
+    return {};
+  }
+  for (bpf_link* link : links) bpf_link__destroy(link);
+  links.clear();
+  return {};
+}
+
 Result<uint32_t> Tracer::attach_sites(ls_probe_group group, int file,
                                       std::span<const ProbeSite> sites) {
   return state_->sites->attach(program_of(state_->skeleton, group), file, sites);

@@ -26,6 +26,7 @@ struct Tracer::State {
   ring_buffer* ring = nullptr;
   ls_loop* table = nullptr;
   Fd statistics;
+  std::vector<bpf_link*> wakers;  // attached while they are followed
   std::unique_ptr<SiteLinks> sites;
   uint64_t site_cost_ns = 0;  // 0: not measured yet
   std::vector<ProbeStatus> probes;
@@ -38,6 +39,7 @@ struct Tracer::State {
   State& operator=(const State&) = delete;
   ~State() {
     sites.reset();
+    for (bpf_link* link : wakers) bpf_link__destroy(link);
     ring_buffer__free(ring);
     if (table) munmap(table, kTableBytes);
     for (const auto& [row, link] : samplers) bpf_link__destroy(link);

@@ -91,6 +91,20 @@ Json call_json(const std::optional<CallReport>& call) {
   return {{"event", call->event}, {"argument", call->argument ? Json(*call->argument) : Json()}};
 }
 
+Json waited_for_json(const std::optional<WaitedFor>& waited_for) {
+  if (!waited_for) return nullptr;
+  Json wait;
+  if (waited_for->wait) {
+    wait = wait_json(waited_for->wait);
+    wait["cause"] = kCauseNames[waited_for->wait->cause];
+    wait["seconds"] = seconds(waited_for->wait->duration_ns);
+  }
+  return {{"tid", waited_for->tid},
+          {"comm", text_or_null(waited_for->comm)},
+          {"wait", std::move(wait)},
+          {"frames", frames_json(waited_for->frames)}};
+}
+
 Json functions_json(const StallReport& report) {
   if (report.stall.calls == 0) return nullptr;
   Json json = Json::array();
@@ -184,7 +198,8 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"functions", functions_json(report)},
           {"inferred", inferred_json(report.moved)},
           {"pod", text_or_null(process.pod)},
-          {"gil_waits", gil_waits_json(report.gil_waits)}};
+          {"gil_waits", gil_waits_json(report.gil_waits)},
+          {"waited_for", waited_for_json(report.waited_for)}};
 }
 
 Json executor_json(const ExecutorReport& report, const WallClock& clock, const std::string& host) {

@@ -132,6 +132,17 @@ std::string chain(const StallReport& report) {
   return text;
 }
 
+// "for thread 4243, which waited 181 ms in recvfrom on 10.0.0.5:5432 in fetch (app.py:12)"
+std::string waited_for_line(const WaitedFor& waited_for) {
+  std::string text = fmt::format("for thread {} ({})", waited_for.tid, waited_for.comm);
+  if (!waited_for.wait) return text;
+  text += ", which " + wait_line(*waited_for.wait);
+  const Frame* frame = find_culprit(waited_for.frames);
+  if (frame)
+    text += fmt::format(" in {} ({}:{})", frame->function, base_name(frame->file), frame->line);
+  return text;
+}
+
 // "12,345 calls: parse (app.py:12) 10,000, ..."
 std::string calls(const StallReport& report) {
   constexpr size_t kShown = 5;
@@ -170,6 +181,8 @@ Result<void> TextSink::on_stall(const StallReport& report) {
       text += fmt::format("              {}\n", callers);
     if (auto waiters = who_waited(stall.delayed); !waiters.empty())
       text += fmt::format("              meanwhile: {}\n", waiters);
+    if (report.waited_for)
+      text += fmt::format("              {}\n", waited_for_line(*report.waited_for));
     if (stall.calls > 0) text += fmt::format("              {}\n", calls(report));
     text += fmt::format("              {}\n",
                         paint(options_.color, fmt::emphasis::faint, report.advice));

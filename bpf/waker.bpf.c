@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Who wakes a loop that waits for a lock, and what that thread itself had waited for: one hop.
+//
+// The threads of watched processes are followed by their own storage while this is attached, each
+// with its longest wait since it last woke a loop or was woken by one. What makes it right: a lock
+// is released by the thread that had it, in its own context, so at sched_waking the current task is
+// the waker, and its memory is readable. In an interrupt the current task is anybody; a thread of
+// the same process that happens to run then would be taken for the waker, which is why only a
+// wait for a lock, which no interrupt ends, is followed.
+#include "split.bpf.h"
+
+struct ls_followed {
+  struct ls_thread thread;  // for the address of its PyThreadState alone
+  struct ls_wait wait;      // open, or the last
+  struct ls_wait longest;
+  __u64 since_ns;  // `longest` is of the time after
+  __u32 open;
+  __u32 kept;  // index of the longest wait's stack
+  struct ls_stack stack[2];
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct ls_followed);
+} followed SEC(".maps");
+
+static __always_inline bool ls_is_watched(__u32 tgid) {
+  struct ls_process_entry *entry = bpf_map_lookup_elem(&processes, &tgid);
+  return entry && entry->state == LS_PROCESS_PYTHON;
+}
+
+static __noinline int ls_follow_out(struct task_struct *task, __u32 state, __u64 now) {
+  struct ls_followed *one = bpf_task_storage_get(&followed, task, NULL, 0);
+  if (!one) {
+    if (!ls_is_watched((__u32)BPF_CORE_READ(task, tgid))) return 0;
+    one = bpf_task_storage_get(&followed, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    if (!one) {
+      ls_count(LS_COUNT_STORAGE_FULL);
+      return 0;
+    }
+    one->since_ns = now;
+  }
+  ls_classify_wait(task, state, now, &one->wait);
+  one->open = 1;
+  return 1;
+}
+
+static __noinline int ls_follow_stack(struct task_struct *task) {
+  struct ls_followed *one = bpf_task_storage_get(&followed, task, NULL, 0);
+  if (!one) return 0;
+  return ls_walk(ls_thread_pointer(task), &one->thread, &one->stack[~one->kept & 1]);
+}
+
+static __noinline int ls_follow_in(struct task_struct *task, __u64 now) {
+  struct ls_followed *one = bpf_task_storage_get(&followed, task, NULL, 0);
+  if (!one || !one->open) return 0;
+  one->open = 0;
+  one->wait.duration_ns = now > one->wait.start_ns ? now - one->wait.start_ns : 0;
+  if (one->wait.start_ns < one->since_ns || one->wait.duration_ns <= one->longest.duration_ns)
+    return 0;
+  if (one->wait.duration_ns >= LS_TARGET_MIN_NS) ls_find_target(task, &one->wait);
+  __builtin_memcpy(&one->longest, &one->wait, sizeof(one->longest));
+  one->kept ^= 1;
+  return 1;
+}
+
+extern const volatile __u32 has_prev_state;
+
+struct task_struct___old_state {
+  unsigned int __state;
+} __attribute__((preserve_access_index));
+
+SEC("tp_btf/sched_switch")
+int waker_switch(__u64 *ctx) {
+  bool preempt = ctx[0];
+  struct task_struct *prev = (void *)ctx[1];
+  __u64 now = bpf_ktime_get_ns();
+  __u32 state = 0;
+  ls_follow_in((void *)ctx[2], now);
+  if (preempt) return 0;
+  if (has_prev_state)
+    state = (__u32)ctx[3];
+  else if (bpf_core_field_exists(((struct task_struct___old_state *)prev)->__state))
+    state = BPF_CORE_READ((struct task_struct___old_state *)prev, __state);
+  if (state && !(state & LS_TASK_DEAD) && ls_follow_out(prev, state, now)) ls_follow_stack(prev);
+  return 0;
+}
+
+// Forgets what a thread waited for before `now`.
+static __always_inline void ls_start_anew(struct ls_followed *one, __u64 now) {
+  one->since_ns = now;
+  one->longest.duration_ns = 0;
+}
+
+static __noinline int ls_send_waker(struct ls_loop *loop, __u32 row, struct task_struct *waker,
+                                    __u64 now) {
+  struct ls_followed *one = bpf_task_storage_get(&followed, waker, NULL, 0);
+  struct ls_waker *record;
+  struct ls_stack *stack;
+  if (!one || !loop) return 0;
+  stack = &one->stack[one->kept & 1];
+  if (one->longest.duration_ns == 0) stack->count = 0;
+  for (__u32 i = 0; i < LS_MAX_FRAMES; i++) {
+    if (i >= stack->count) break;
+    ls_send_code(&stack->frames[i], now);
+  }
+  record = LS_RESERVE(ls_waker, LS_KIND_WAKER, now, loop->tgid, loop->tid);
+  if (!record) return 0;
+  record->row = row;
+  record->generation = loop->generation;
+  record->phase_start_ns = loop->phase_start_ns;
+  record->slice_start_ns = loop->wait.start_ns;
+  record->waker_tid = (__u32)BPF_CORE_READ(waker, pid);
+  record->pad = 0;
+  BPF_CORE_READ_INTO(&record->comm, waker, comm);
+  bpf_probe_read_kernel(&record->wait, sizeof(record->wait), &one->longest);
+  bpf_probe_read_kernel(&record->stack, sizeof(record->stack), stack);
+  bpf_ringbuf_submit(record, 0);
+  ls_start_anew(one, now);
+  return 1;
+}
+
+SEC("tp_btf/sched_waking")
+int waker_waking(__u64 *ctx) {
+  struct task_struct *woken = (void *)ctx[0];
+  struct task_struct *waker = (void *)bpf_get_current_task_btf();
+  struct ls_thread *thread = bpf_task_storage_get(&threads, woken, NULL, 0);
+  struct ls_followed *one;
+  struct ls_loop *loop;
+  __u64 now;
+  __u32 row;
+  if (thread) {
+    row = thread->rows[thread->active & 1];
+    loop = ls_row(row);
+    if (!loop || loop->phase != LS_PHASE_BUSY || !loop->off_cpu || loop->slice_end_ns ||
+        loop->wait.cause != LS_CAUSE_LOCK)
+      return 0;
+    now = bpf_ktime_get_ns();
+    if (now - loop->wait.start_ns < ls_threshold(loop) / 2 ||
+        loop->tgid != (__u32)(bpf_get_current_pid_tgid() >> 32))
+      return 0;
+    ls_send_waker(loop, row, waker, now);
+    return 0;
+  }
+  // A loop hands work to this thread: what it waited for until now was the work itself.
+  one = bpf_task_storage_get(&followed, woken, NULL, 0);
+  if (!one || !bpf_task_storage_get(&threads, waker, NULL, 0)) return 0;
+  one->open = 0;
+  ls_start_anew(one, bpf_ktime_get_ns());
+  return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
