@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/attribute/loop_condition.h"
 #include "daemon/attribute/report.h"
 #include "daemon/attribute/workloads.h"
 #include "daemon/correlate/stall.h"
@@ -24,8 +25,10 @@ struct LoopLine {
   uint64_t stalls = 0;
   uint64_t idle_ns = 0;
   CauseTimes busy{};
-  uint64_t stalled_ns = 0;            // the age of the running busy phase while over the threshold
+  uint64_t stalled_ns = 0;  // the age of the running busy phase while over the threshold
+  uint64_t threshold_ns = 0;
   std::optional<double> utilisation;  // busy share of about the last ten seconds; 0 to 1
+  LoopCondition condition = LoopCondition::kIdle;  // of the same time
 };
 
 // Bounded by the rows of the kernel's loop table: each has one owner at a time.
@@ -40,9 +43,12 @@ class LoopTable {
     uint64_t time_ns = 0;
     uint64_t busy_ns = 0;
     uint64_t idle_ns = 0;
+    uint64_t over_ns = 0;
   };
   struct Entry {
     LoopLine line;
+    uint64_t over_ns = 0;
+    uint32_t ready = 0;
     std::deque<Look> looks;  // the newest last
   };
   std::map<LoopId, Entry> loops_;

@@ -84,12 +84,13 @@ struct LoopProgress {
   std::array<std::array<uint64_t, LS_MAX_BUCKETS>, LS_GC_GENERATIONS> gc_buckets{};
   std::array<uint64_t, LS_MAX_BUCKETS> late_buckets{};  // timers by their lateness
   uint64_t late_ns = 0;
-  uint64_t gil_waits = 0;    // for the interpreter lock
-  uint64_t over_ns = 0;      // length of the busy phases over the threshold
-  uint32_t ready = 0;        // callbacks of the iteration that was looked at last, 0 not known
-  uint64_t watched_ns = 0;   // between the two looks
-  uint64_t lost_stalls = 0;  // counted by the kernel, but their records did not arrive
-  uint64_t stalled_ns = 0;   // the age of the running busy phase where it is over the threshold
+  uint64_t gil_waits = 0;     // for the interpreter lock
+  uint64_t over_ns = 0;       // length of the busy phases over the threshold
+  uint32_t ready = 0;         // callbacks of the iteration that was looked at last, 0 not known
+  uint64_t watched_ns = 0;    // between the two looks
+  uint64_t lost_stalls = 0;   // counted by the kernel, but their records did not arrive
+  uint64_t threshold_ns = 0;  // of the loop
+  uint64_t stalled_ns = 0;    // the age of the running busy phase where it is over the threshold
   bool ended = false;
 };
 

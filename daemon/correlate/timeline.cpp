@@ -332,6 +332,7 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   progress.lost_stalls = difference(difference(now.stalls, now.stall_records),
                                     difference(before.stalls, before.stall_records));
   progress.ended = ended;
+  progress.threshold_ns = threshold_of(loop);
   if (!ended && is_stalling(now)) {
     uint64_t age = difference(now_ns, now.phase_start_ns);
     if (age >= threshold_of(loop)) progress.stalled_ns = age;

@@ -21,7 +21,7 @@ double seconds(uint64_t ns) { return static_cast<double>(ns) / 1e9; }
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
-Json loop_json(const LoopLine& loop, uint64_t threshold_ns) {
+Json loop_json(const LoopLine& loop) {
   Json causes = Json::object();
   uint64_t busy = 0;
   for (size_t i = 0; i < LS_CAUSES; i++) {
@@ -39,11 +39,12 @@ Json loop_json(const LoopLine& loop, uint64_t threshold_ns) {
           {"loop", name_of(loop.kind)},
           {"iterations", loop.iterations},
           {"stalls", loop.stalls},
+          {"state", name_of(loop.condition)},
           {"utilisation", loop.utilisation ? Json(*loop.utilisation) : Json()},
           {"busy_seconds", seconds(busy)},
           {"idle_seconds", seconds(loop.idle_ns)},
           {"stalled_seconds", seconds(loop.stalled_ns)},
-          {"threshold_seconds", seconds(threshold_ns)},
+          {"threshold_seconds", seconds(loop.threshold_ns)},
           {"causes", std::move(causes)}};
 }
 
@@ -54,8 +55,7 @@ HttpResponse json_response(const Json& json) {
 HttpResponse loops(const Publication& publication) {
   auto snapshot = publication.snapshot();
   Json found = Json::array();
-  for (const LoopLine& loop : snapshot->loops)
-    found.push_back(loop_json(loop, snapshot->threshold_ns));
+  for (const LoopLine& loop : snapshot->loops) found.push_back(loop_json(loop));
   return json_response(found);
 }
 

@@ -195,6 +195,7 @@ TEST_F(HttpServerTest, ShowsEachLoop) {
                 .kind = LoopKind::kUvloop,
                 .iterations = 3,
                 .idle_ns = 2'000'000'000,
+                .threshold_ns = 50'000'000,
                 .utilisation = 0.25};
   loop.busy[LS_CAUSE_DISK] = 500'000'000;
   publication_.publish({.loops = {loop}, .threshold_ns = 50'000'000, .ready = true});

@@ -38,6 +38,26 @@ TEST(LoopTableTest, UtilisationIsOfTheLastSeconds) {
   EXPECT_DOUBLE_EQ(*table.lines()[0].utilisation, 1.0);
 }
 
+TEST(LoopTableTest, TellsBlockedFromSaturated) {
+  LoopTable table;
+  auto look = [&](uint64_t second, uint64_t busy_ns, uint64_t over_ns, uint32_t ready) {
+    auto one = progress(1, busy_ns, kSecond - busy_ns);
+    one.over_ns = over_ns;
+    one.ready = ready;
+    one.threshold_ns = kSecond / 20;
+    table.on_progress(one, {}, second * kSecond);
+  };
+  for (uint64_t i = 1; i < 20; i++) look(i, 0, 0, 0);
+  EXPECT_EQ(table.lines()[0].condition, LoopCondition::kIdle);
+  EXPECT_EQ(table.lines()[0].threshold_ns, kSecond / 20);
+  for (uint64_t i = 20; i < 40; i++) look(i, kSecond / 2, kSecond / 2, 1);
+  EXPECT_EQ(table.lines()[0].condition, LoopCondition::kBlocked);
+  for (uint64_t i = 40; i < 60; i++) look(i, kSecond / 2, 0, 1);
+  EXPECT_EQ(table.lines()[0].condition, LoopCondition::kHealthy);
+  for (uint64_t i = 60; i < 80; i++) look(i, kSecond, 0, 300);
+  EXPECT_EQ(table.lines()[0].condition, LoopCondition::kSaturated);
+}
+
 TEST(LoopTableTest, ARunningStallIsBusyTime) {
   LoopTable table;
   table.on_progress(progress(1, 0, 0), {}, kSecond);

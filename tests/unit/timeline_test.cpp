@@ -139,6 +139,35 @@ TEST_F(TimelineTest, ALoopThatIsNotToBeWatchedAnyMoreEnds) {
   EXPECT_TRUE(timeline_.on_end(end(3000)).progress.empty());  // not a second time
 }
 
+TEST_F(TimelineTest, GivesAStallTheThreadThatEndedItsLongestWait) {
+  auto waker = [](uint64_t phase_ms, uint64_t slice_ms, uint32_t tid) {
+    WakerSeen event{};
+    event.record.row = 1;
+    event.record.generation = 1;
+    event.record.phase_start_ns = phase_ms * kMs;
+    event.record.slice_start_ns = slice_ms * kMs;
+    event.record.waker_tid = tid;
+    return event;
+  };
+  auto waited = [](uint64_t start_ms, uint64_t end_ms, uint64_t wait_ms) {
+    StallEnded event = stall(start_ms, end_ms);
+    event.record.longest.start_ns = wait_ms * kMs;
+    event.record.longest.duration_ns = 40 * kMs;
+    return event;
+  };
+  timeline_.on_waker(waker(10, 20, 5));  // of an earlier busy phase
+  timeline_.on_waker(waker(100, 110, 6));
+  timeline_.on_waker(waker(100, 180, 7));
+  auto found = timeline_.on_stall(waited(100, 250, 180));
+  ASSERT_EQ(found.stalls.size(), 1U);
+  ASSERT_TRUE(found.stalls[0].waker);
+  EXPECT_EQ(found.stalls[0].waker->waker_tid, 7U);
+  timeline_.on_waker(waker(300, 310, 8));
+  auto other = timeline_.on_stall(waited(300, 450, 330));  // its longest wait was another
+  ASSERT_EQ(other.stalls.size(), 1U);
+  EXPECT_FALSE(other.stalls[0].waker);
+}
+
 StallEnded held_stall(uint64_t start_ms, uint64_t end_ms) {
   StallEnded event = stall(start_ms, end_ms);
   event.record.waiters_follow = 1;
