@@ -196,19 +196,18 @@ static __always_inline __u64 ls_type_flags(const struct ls_python *python, __u64
 // of an address tuple the host and the port. Returns the flags of its type.
 static __always_inline __u64 ls_read_argument(const struct ls_python *python, __u64 object,
                                               struct ls_call *call) {
-  __u64 flags = ls_type_flags(python, object), length, data;
-  __u32 size;
+  __u64 flags = ls_type_flags(python, object), length, data, size;
   if (flags & 1ULL << 28) {  // Py_TPFLAGS_UNICODE_SUBCLASS
     length = ls_read_word(object + python->text_length);
     bpf_probe_read_user(&call->state, sizeof(call->state), (void *)(object + python->text_state));
     data = object + (call->state >> 6 & 1 ? python->text_ascii : python->text_other);
-    size = length > LS_CALL_TEXT_SIZE ? LS_CALL_TEXT_SIZE : (__u32)length;
+    size = length > LS_CALL_TEXT_SIZE ? LS_CALL_TEXT_SIZE : length;
     size *= call->state >> 2 & 7;
     call->kind = LS_ARGUMENT_TEXT;
   } else if (flags & 1ULL << 27) {  // Py_TPFLAGS_BYTES_SUBCLASS
     length = ls_read_word(object + python->bytes_size);
     data = object + python->bytes_data;
-    size = length > LS_CALL_TEXT_SIZE ? LS_CALL_TEXT_SIZE : (__u32)length;
+    size = length > LS_CALL_TEXT_SIZE ? LS_CALL_TEXT_SIZE : length;
     call->kind = LS_ARGUMENT_BYTES;
   } else {
     long number = flags & 1ULL << 24 ? ls_read_integer(python, object) : -1;
@@ -217,6 +216,7 @@ static __always_inline __u64 ls_read_argument(const struct ls_python *python, __
     call->number = (__u32)number;
     return flags;
   }
+  ls_keep_wide(size);
   if (size > LS_CALL_TEXT_SIZE) size = LS_CALL_TEXT_SIZE;
   call->length = length > 0xffffffff ? 0xffffffff : (__u32)length;
   if (bpf_probe_read_user(call->text, size, (void *)data)) call->kind = LS_ARGUMENT_NONE;

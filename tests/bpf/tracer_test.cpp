@@ -21,6 +21,17 @@ TEST_F(TracerTest, AttachesEveryProbeThatThisKernelHas) {
   EXPECT_GE(tracer_->probes().size(), 20U);
 }
 
+TEST_F(TracerTest, LoadsAndAttachesWhatIsOnlyUsedOnRequest) {
+  start({.threshold_ns = kThresholdNs, .listed_only = true, .count_functions = true});
+  auto followed = tracer_->follow_wakers(true);
+  ASSERT_TRUE(followed) << followed.error().message;
+  EXPECT_TRUE(tracer_->follows_wakers());
+  ASSERT_TRUE(tracer_->follow_wakers(false));
+  EXPECT_FALSE(tracer_->follows_wakers());
+  EXPECT_GT(tracer_->site_cost_ns(), 0U);  // measured by a probe on a site of our own
+  EXPECT_GE(tracer_->site_hits()[LS_GROUP_GC], 2000U);
+}
+
 TEST_F(TracerTest, CountsIterationsAndIdleTime) {
   for (int i = 0; i < 100; i++) poll_once(epoll_);
   epoll_event event{};
