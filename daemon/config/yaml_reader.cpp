@@ -41,6 +41,7 @@ size_t distance(std::string_view one, std::string_view other) {
 
 std::string unknown_key(std::string_view found, const std::vector<YamlReader::Key>& keys) {
   std::vector<std::string> names;
+  names.reserve(keys.size());
   for (const auto& key : keys) names.emplace_back(key.name);
   std::string text = fmt::format("unknown key '{}', expected ", clean_text(found, 60));
   text += names.size() == 1 ? names[0] : fmt::format("one of {}", fmt::join(names, ", "));

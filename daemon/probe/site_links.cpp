@@ -81,13 +81,14 @@ void use_multi_links(bpf_program* program) {
 
 SiteLinks::~SiteLinks() {
   std::vector<Link> all;
+  all.reserve(links_.size());
   for (auto& [handle, link] : links_) all.push_back(std::move(link));
-  close_all(std::move(all));
+  close_all(all);
 }
 
-void SiteLinks::close_all(std::vector<Link> links) {
+void SiteLinks::close_all(const std::vector<Link>& links) {
   std::vector<std::function<void()>> jobs;
-  for (Link& link : links) {
+  for (const Link& link : links) {
     for (int fd : link.fds) jobs.emplace_back([fd] { close(fd); });
     for (bpf_link* one : link.links) jobs.emplace_back([one] { bpf_link__destroy(one); });
   }
@@ -178,7 +179,7 @@ void SiteLinks::detach(std::span<const uint32_t> handles) {
     gone.push_back(std::move(found->second));
     links_.erase(found);
   }
-  close_all(std::move(gone));
+  close_all(gone);
 }
 
 }  // namespace loopsight

@@ -52,7 +52,7 @@ class SiteLinks {
   static Result<Link> attach_each(bpf_program* program, const std::string& path,
                                   std::span<const ProbeSite> sites,
                                   const std::vector<uint64_t>& cookies);
-  static void close_all(std::vector<Link> links);
+  static void close_all(const std::vector<Link>& links);
 
   int specs_map_;
   bool multi_;

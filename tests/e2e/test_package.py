@@ -13,7 +13,18 @@ import time
 import urllib.parse
 
 import pytest
-from conftest import LOOPSIGHT, ROOT, free_port, http_get, running, wait_for_port, wait_until
+from conftest import (
+    LOOPSIGHT,
+    PYTHON,
+    ROOT,
+    ZOO,
+    free_port,
+    http_get,
+    parse_lines,
+    running,
+    wait_for_port,
+    wait_until,
+)
 from test_configuration import program
 from test_metrics import value
 
@@ -203,6 +214,24 @@ def query(port, text):
     return float(answer["result"][0]["value"][1]) if answer and answer["result"] else 0
 
 
+def make_each_fault(server):
+    """Blocks a loop in every way of the zoo; Prometheus sees each cause."""
+    zoo = subprocess.run([PYTHON, ZOO / "stall_zoo.py"], stdout=subprocess.PIPE, text=True, timeout=120)
+    assert zoo.returncode == 0
+    truth = [line for line in parse_lines(zoo.stdout) if "skipped" not in line]
+    wanted = {line["causes"][0] for line in truth if len(line["causes"]) == 1}
+    assert {"cpu", "gc", "import", "gil", "lock", "sleep", "network", "subprocess"} <= wanted
+
+    def missing():
+        text = 'loopsight_stalls_total{workload="stall_zoo.py"} > 0'
+        answer = ask(server, "query?query=" + urllib.parse.quote(text)) or {"result": []}
+        seen = {one["metric"]["cause"] for one in answer["result"]}
+        # Where the host kept a program from running, that may be its only stall of the kind.
+        return wanted - seen if "run_queue" not in seen or len(wanted - seen) > 1 else set()
+
+    assert wait_until(lambda: not missing(), 60), missing()
+
+
 def test_the_service_seen_by_prometheus(root, tmp_path):
     assert root.run("loopsight", "--version").startswith("loopsight ")
     assert root.run("loopsight", "run", "--config.check") == "/etc/loopsight/loopsight.yml is right\n"
@@ -217,6 +246,7 @@ def test_the_service_seen_by_prometheus(root, tmp_path):
         shop.block(500)
         stalls = 'loopsight_stalls_total{workload="shop.py",cause="sleep"}'
         assert wait_until(lambda: query(server, stalls) >= 1, 60), (tmp_path / "log").read_text()
+        make_each_fault(server)
         if not has_rules:
             return
 
