@@ -199,7 +199,9 @@ def test_a_reload_keeps_the_process_and_its_counts(manager):
     manager.systemctl("reload", "loopsight.service")
     assert wait_until(lambda: "was read again" in manager.log.read_text(), 30)
     assert manager.show("MainPID") == pid and manager.show("ActiveState") == "active"
-    assert value(manager.port, "loopsight_stalls_total", workload="inside.py", cause="sleep") == before
+    # Not less: what happened just before may have been published meanwhile.
+    after = value(manager.port, "loopsight_stalls_total", workload="inside.py", cause="sleep")
+    assert after >= before > 0
 
 
 def test_a_stuck_daemon_is_started_anew(manager):
