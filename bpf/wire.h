@@ -167,49 +167,50 @@ struct ls_loop {
   __u64 sampled_ns;      // CPU time of the busy phase up to the last CPU sample
   __u32 wait_records;    // long waits of the busy phase whose stacks were sent
   __u32 pad;
-  __u64 phase_ns[LS_CAUSES];  // of the current busy phase
-  struct ls_wait wait;        // the open or last off-CPU slice
-  struct ls_wait longest;     // of the current busy phase
-
+  // What every iteration touches stands together: a cache line costs more than its use.
   __u64 iterations;
   __u64 zero_polls;  // poll calls that were not to wait
+  __u64 polls;
   __u64 idle_ns;
-  __u64 busy_ns[LS_CAUSES];
-  __u64 buckets[LS_MAX_BUCKETS];  // busy phases by length, not cumulated
-  __u64 stalls;
-  __u64 stall_records;  // of these, how many reached the ring buffer
-
   __u64 running_ns;       // CPU time of the current busy phase, whatever its cause
   __u32 running_cause;    // what a running slice counts as: cpu, gc or import (enum ls_cause)
   __u32 import_depth;     // imports within imports that are open
   __u64 gc_start_ns;      // of the open collection, 0 none
-  __u64 import_start_ns;  // of the outermost open import
-  char importing[LS_IMPORT_NAME_SIZE];                  // its name
-  __u32 gc_running;                                     // generation of the open collection
-  __u32 probed_dirty;                                   // 1: `probed` holds something
-  struct ls_probed probed;                              // of the current busy phase
-  __u64 gc_ns[LS_GC_GENERATIONS];                       // all collections in busy phases
-  __u64 gc_buckets[LS_GC_GENERATIONS][LS_MAX_BUCKETS];  // their lengths, not cumulated
+  __u32 gc_running;       // generation of the open collection
+  __u32 probed_dirty;     // 1: `probed` holds something
+  __u32 returned;         // descriptors that the last poll call found ready
+  __u32 ready;            // callbacks of the iteration whose frames were read last
+  __u32 phase_gil_waits;  // of the current busy phase
+  __u32 pad_gil;
   // The loop's next timer is due between these two; 0: none, or not known.
   __u64 deadline_from_ns;
   __u64 deadline_to_ns;
   __u64 due_ns;   // of the timer that this busy phase fires, 0 none
   __u64 lock_ns;  // until when the busy phase has waited for the interpreter lock, from its start
   __u64 poll_switches;  // how often the thread had gone to sleep when its poll call began
-  __u64 late_ns;        // by all timers
-  __u64 late_buckets[LS_MAX_BUCKETS];  // timers by lateness, not cumulated
-  __u64 over_ns;                       // length of the busy phases over the threshold
-  __u32 returned;                      // descriptors that the last poll call found ready
-  __u32 ready;                         // callbacks of the iteration whose frames were read last
-  __u64 polls;
+  struct ls_waiters waiters;
+  __u64 phase_ns[LS_CAUSES];  // of the current busy phase
+  struct ls_wait wait;        // the open or last off-CPU slice
+  struct ls_wait longest;     // of the current busy phase
+
+  __u64 busy_ns[LS_CAUSES];
+  __u64 buckets[LS_MAX_BUCKETS];  // busy phases by length, not cumulated
+  __u64 stalls;
+  __u64 stall_records;  // of these, how many reached the ring buffer
+
+  __u64 import_start_ns;                                // of the outermost open import
+  char importing[LS_IMPORT_NAME_SIZE];                  // its name
+  struct ls_probed probed;                              // of the current busy phase
+  __u64 gc_ns[LS_GC_GENERATIONS];                       // all collections in busy phases
+  __u64 gc_buckets[LS_GC_GENERATIONS][LS_MAX_BUCKETS];  // their lengths, not cumulated
+  __u64 late_ns;                                        // by all timers
+  __u64 late_buckets[LS_MAX_BUCKETS];                   // timers by lateness, not cumulated
+  __u64 over_ns;     // length of the busy phases over the threshold
   __u64 gil_waits;   // waits for the interpreter lock, each of one or more slices
   __u64 gil_end_ns;  // when its newest slice ended, and how long that one was
   __u64 gil_slice_ns;
-  __u64 gil_untold_ns;    // waited for it since the last LS_STACK_OF_LOCK
-  __u64 gil_told_ns;      // when that was
-  __u32 phase_gil_waits;  // of the current busy phase
-  __u32 pad_gil;
-  struct ls_waiters waiters;
+  __u64 gil_untold_ns;  // waited for it since the last LS_STACK_OF_LOCK
+  __u64 gil_told_ns;    // when that was
 };
 
 #define LS_MAX_FRAMES 80       // Python frames of one stack, the innermost first
