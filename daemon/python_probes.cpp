@@ -16,7 +16,8 @@ namespace {
 constexpr size_t kMaxFiles = 256;  // attached to at once
 constexpr size_t kMaxKnown = 4096;
 constexpr uint64_t kKeepNs = 60'000'000'000;  // attached to a file that nobody runs
-constexpr double kAuditShare = 0.01;          // of a process's CPU time
+constexpr uint64_t kLookNs = 1'000'000'000;
+constexpr double kAuditShare = 0.01;  // of a process's CPU time
 
 constexpr const char* kPrograms[LS_GROUPS] = {"gc_probe", "import_probe", "audit_probe",
                                               "function_probe"};
@@ -179,7 +180,9 @@ void PythonProbes::on_excess(const AuditBudget::Excess& excess, uint64_t now_ns)
 }
 
 void PythonProbes::tick(uint64_t now_ns) {
-  if (files_.empty()) return;
+  // The costs are a system call for each program and each process that raised events.
+  if (files_.empty() || now_ns < next_look_ns_) return;
+  next_look_ns_ = now_ns + kLookNs;
   for (auto entry = files_.begin(); entry != files_.end();) {
     File& file = entry->second;
     if (file.unused_since_ns != 0 && now_ns > file.unused_since_ns + kKeepNs) {
@@ -221,14 +224,9 @@ PythonProbes::State PythonProbes::state() const {
               .audit_refused = audit_refused_,
               .untrusted_files = untrusted_.size(),
               .unreadable_sites = unreadable_sites_};
-  for (const auto& [key, file] : files_) {
-    bool any = false;
-    for (size_t i = 0; i < LS_GROUPS; i++) {
+  for (const auto& [key, file] : files_)
+    for (size_t i = 0; i < LS_GROUPS; i++)
       state.attached[i] = state.attached[i] || file.handles[i] != 0;
-      any = any || file.handles[i] != 0;
-    }
-    if (any) state.files++;
-  }
   for (size_t i = 0; i < LS_GROUPS; i++) state.hits[i] -= std::min(own_hits_[i], state.hits[i]);
   return state;
 }

@@ -27,7 +27,7 @@ class PythonProbes {
   // A CPython process was met; `audit`: its workload is one whose calls are to be told.
   void on_process(uint32_t tgid, bool audit, uint64_t now_ns);
   void on_exit(uint32_t tgid, uint64_t now_ns);
-  // Looks at the costs and lets go of files that nobody runs any more. Call it once a second.
+  // Looks at the costs and lets go of files that nobody runs any more, at most once a second.
   void tick(uint64_t now_ns);
   void configure(const ProbeOptions& config, uint64_t now_ns);
 
@@ -37,7 +37,6 @@ class PythonProbes {
     std::array<uint64_t, LS_GROUPS> cost_ns{};  // of the programs and of the traps
     std::array<uint64_t, LS_GROUPS> shed{};     // by the ceiling
     uint64_t audit_refused = 0;                 // by a process's budget
-    uint64_t files = 0;                         // attached to
     uint64_t untrusted_files = 0;               // not root's alone: never attached to
     uint64_t unreadable_sites = 0;
   };
@@ -77,6 +76,7 @@ class PythonProbes {
   std::array<uint64_t, LS_GROUPS> shed_{};
   uint64_t audit_refused_ = 0;
   uint64_t unreadable_sites_ = 0;
+  uint64_t next_look_ns_ = 0;
   uint64_t site_cost_ns_ = 0;                   // 0: nothing was attached yet
   std::array<uint64_t, LS_GROUPS> own_hits_{};  // of that measurement
 };

@@ -3,27 +3,24 @@
 #include <algorithm>
 
 #include "bpf/wire.h"
+#include "daemon/attribute/cause_bits.h"
 #include "daemon/attribute/plumbing.h"
 
 namespace loopsight {
 namespace {
 
-template <typename... Causes>
-constexpr uint32_t bits(Causes... causes) {
-  return (0U | ... | (1U << causes));
-}
-
-constexpr uint32_t kNetwork = bits(LS_CAUSE_NETWORK);
-constexpr uint32_t kCpu = bits(LS_CAUSE_CPU);
-constexpr uint32_t kLock = bits(LS_CAUSE_LOCK);
-constexpr uint32_t kPipe = bits(LS_CAUSE_PIPE);
+constexpr uint32_t kNetwork = cause_bits(LS_CAUSE_NETWORK);
+constexpr uint32_t kCpu = cause_bits(LS_CAUSE_CPU);
+constexpr uint32_t kLock = cause_bits(LS_CAUSE_LOCK);
+constexpr uint32_t kPipe = cause_bits(LS_CAUSE_PIPE);
 // A file's call may block on the disk, on a full pipe or on a pseudo file.
-constexpr uint32_t kFile = bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_OTHER);
+constexpr uint32_t kFile = cause_bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_OTHER);
 // A network client looks up names, waits for its peer and for its pool.
 constexpr uint32_t kClient =
-    bits(LS_CAUSE_NETWORK, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_CPU, LS_CAUSE_DISK);
-constexpr uint32_t kAny = bits(LS_CAUSE_CPU, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_NETWORK,
-                               LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_SUBPROCESS, LS_CAUSE_OTHER);
+    cause_bits(LS_CAUSE_NETWORK, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_CPU, LS_CAUSE_DISK);
+constexpr uint32_t kAny =
+    cause_bits(LS_CAUSE_CPU, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_NETWORK, LS_CAUSE_DISK,
+               LS_CAUSE_PIPE, LS_CAUSE_SUBPROCESS, LS_CAUSE_OTHER);
 
 constexpr AdviceRule kRules[] = {
     // What a thread of a pool is to run stands in the expression too, but does not block the loop.
@@ -63,8 +60,8 @@ constexpr AdviceRule kRules[] = {
      "psycopg2.|.execute(|.executemany(|.fetchone(|.fetchall(|.commit(",
      "A blocking database driver was used: use asyncpg or psycopg.AsyncConnection instead of "
      "psycopg2."},
-    {"getaddrinfo", bits(LS_CAUSE_NETWORK, LS_CAUSE_DISK, LS_CAUSE_LOCK), "socket", "getaddrinfo",
-     "getaddrinfo(|gethostbyname(|gethostbyaddr(|getfqdn(",
+    {"getaddrinfo", cause_bits(LS_CAUSE_NETWORK, LS_CAUSE_DISK, LS_CAUSE_LOCK), "socket",
+     "getaddrinfo", "getaddrinfo(|gethostbyname(|gethostbyaddr(|getfqdn(",
      "A name was looked up: use await loop.getaddrinfo, or connect through the loop."},
     {"urllib", kClient, "urllib|urllib3|http.client", "", "urlopen(",
      "urllib blocks the loop: use httpx.AsyncClient or aiohttp.ClientSession."},
@@ -72,17 +69,19 @@ constexpr AdviceRule kRules[] = {
      "A TLS handshake was made on a blocking socket: use asyncio.open_connection(ssl=...)."},
 
     // Child processes.
-    {"os_system", bits(LS_CAUSE_SUBPROCESS), "", "", "os.system(|os.popen(",
+    {"os_system", cause_bits(LS_CAUSE_SUBPROCESS), "", "", "os.system(|os.popen(",
      "os.system waits for its command: use asyncio.create_subprocess_shell."},
     {"multiprocessing",
-     bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_LOCK, LS_CAUSE_PIPE, LS_CAUSE_NETWORK, LS_CAUSE_SLEEP),
+     cause_bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_LOCK, LS_CAUSE_PIPE, LS_CAUSE_NETWORK,
+                LS_CAUSE_SLEEP),
      "multiprocessing", "", "",
      "multiprocessing blocks until the other process answers: use loop.run_in_executor with a "
      "ProcessPoolExecutor."},
-    {"waitpid", bits(LS_CAUSE_SUBPROCESS), "", "", "os.wait(|os.waitpid(|os.wait4(|os.waitid(",
+    {"waitpid", cause_bits(LS_CAUSE_SUBPROCESS), "", "",
+     "os.wait(|os.waitpid(|os.wait4(|os.waitid(",
      "os.waitpid waits for the child: start it with asyncio.create_subprocess_exec and await "
      "process.wait()."},
-    {"subprocess", bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_PIPE, LS_CAUSE_SLEEP, LS_CAUSE_LOCK),
+    {"subprocess", cause_bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_PIPE, LS_CAUSE_SLEEP, LS_CAUSE_LOCK),
      "subprocess", "", "subprocess.",
      "subprocess waits for the child: use asyncio.create_subprocess_exec."},
 
@@ -105,24 +104,25 @@ constexpr AdviceRule kRules[] = {
      "takes to copy a reference."},
 
     // Files and databases in files.
-    {"logging", bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_NETWORK, LS_CAUSE_LOCK), "logging", "",
-     "", "A logging handler blocked: log through logging.handlers.QueueHandler and QueueListener."},
-    {"sqlite3", bits(LS_CAUSE_DISK, LS_CAUSE_SLEEP, LS_CAUSE_LOCK), "sqlite3", "",
+    {"logging", cause_bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_NETWORK, LS_CAUSE_LOCK),
+     "logging", "", "",
+     "A logging handler blocked: log through logging.handlers.QueueHandler and QueueListener."},
+    {"sqlite3", cause_bits(LS_CAUSE_DISK, LS_CAUSE_SLEEP, LS_CAUSE_LOCK), "sqlite3", "",
      "sqlite3.|.execute(|.executemany(|.executescript(|.commit(|.fetchall(|.fetchone(",
      "SQLite blocks on its file and its lock: use aiosqlite, or asyncio.to_thread with a "
      "connection of its own."},
-    {"shutil", bits(LS_CAUSE_DISK, LS_CAUSE_CPU, LS_CAUSE_OTHER), "shutil", "", "shutil.",
+    {"shutil", cause_bits(LS_CAUSE_DISK, LS_CAUSE_CPU, LS_CAUSE_OTHER), "shutil", "", "shutil.",
      "shutil copies on the loop's thread: call it in asyncio.to_thread."},
-    {"tempfile", bits(LS_CAUSE_DISK), "tempfile", "", "tempfile.",
+    {"tempfile", cause_bits(LS_CAUSE_DISK), "tempfile", "", "tempfile.",
      "Temporary files were made on the loop's thread: use aiofiles.tempfile or "
      "asyncio.to_thread."},
-    {"fsync", bits(LS_CAUSE_DISK), "", "", "fsync(|fdatasync(|os.sync(",
+    {"fsync", cause_bits(LS_CAUSE_DISK), "", "", "fsync(|fdatasync(|os.sync(",
      "fsync waits for the disk: call it in asyncio.to_thread, once for many writes."},
     {"open_read", kFile, "pathlib|io|gzip|codecs", "",
      "open(|.read(|.readline(|.readlines(|.write(|.flush(|read_text(|read_bytes(|write_text(|"
      "write_bytes(",
      "File input and output blocks the loop: use aiofiles or asyncio.to_thread."},
-    {"file_system", bits(LS_CAUSE_DISK), "os|glob|genericpath|posixpath", "",
+    {"file_system", cause_bits(LS_CAUSE_DISK), "os|glob|genericpath|posixpath", "",
      "os.|glob(|.stat(|.exists(|.iterdir(|unlink(|mkdir(",
      "The file system was asked on the loop's thread: do it in asyncio.to_thread."},
     {"input", kPipe, "", "", "input(|stdin.",
@@ -132,9 +132,9 @@ constexpr AdviceRule kRules[] = {
      "find out why the reader is slow."},
 
     // Sleeping.
-    {"time_sleep", bits(LS_CAUSE_SLEEP), "", "", "sleep(",
+    {"time_sleep", cause_bits(LS_CAUSE_SLEEP), "", "", "sleep(",
      "The loop slept: use await asyncio.sleep instead of time.sleep."},
-    {"tenacity", bits(LS_CAUSE_SLEEP), "tenacity|backoff|retrying|retry", "", "",
+    {"tenacity", cause_bits(LS_CAUSE_SLEEP), "tenacity|backoff|retrying|retry", "", "",
      "The retry waits with time.sleep: decorate an async function, then it awaits asyncio.sleep."},
 
     // Computing.
@@ -176,43 +176,43 @@ constexpr AdviceRule kRules[] = {
     {"cpu", kCpu, "", "", "",
      "Python or native code computed without awaiting: move it to a process pool "
      "(loop.run_in_executor with a ProcessPoolExecutor) or split it with await asyncio.sleep(0)."},
-    {"gc", bits(LS_CAUSE_GC), "", "", "",
+    {"gc", cause_bits(LS_CAUSE_GC), "", "", "",
      "The garbage collector ran inside the callback: call gc.freeze() after start-up and raise "
      "gc.set_threshold."},
-    {"import", bits(LS_CAUSE_IMPORT), "", "", "",
+    {"import", cause_bits(LS_CAUSE_IMPORT), "", "", "",
      "A module was imported inside the callback: import it at start-up."},
-    {"gil", bits(LS_CAUSE_GIL), "", "", "",
+    {"gil", cause_bits(LS_CAUSE_GIL), "", "", "",
      "The loop waited for the interpreter lock: move what the other thread computes to a process."},
     {"lock", kLock, "", "", "",
      "The loop waited for a lock or for another thread: use asyncio.Lock, or await the result with "
      "asyncio.wrap_future or asyncio.to_thread."},
-    {"sleep", bits(LS_CAUSE_SLEEP), "", "", "",
+    {"sleep", cause_bits(LS_CAUSE_SLEEP), "", "", "",
      "The loop slept: use await asyncio.sleep, or do what sleeps in asyncio.to_thread."},
     {"network", kNetwork, "", "", "",
      "The loop waited for a socket: use an asynchronous client (httpx, aiohttp, asyncpg, "
      "asyncio.open_connection) or asyncio.to_thread."},
-    {"disk", bits(LS_CAUSE_DISK), "", "", "",
+    {"disk", cause_bits(LS_CAUSE_DISK), "", "", "",
      "The loop waited for the disk: do file input and output and fsync in asyncio.to_thread."},
     {"pipe", kPipe, "", "", "",
      "The loop waited for a pipe or terminal: use asyncio.create_subprocess_exec, "
      "loop.connect_read_pipe or asyncio.to_thread."},
-    {"subprocess_by_cause", bits(LS_CAUSE_SUBPROCESS), "", "", "",
+    {"subprocess_by_cause", cause_bits(LS_CAUSE_SUBPROCESS), "", "", "",
      "The loop waited for a child process: use asyncio.create_subprocess_exec and await "
      "process.wait()."},
-    {"page_fault", bits(LS_CAUSE_PAGE_FAULT), "", "", "",
+    {"page_fault", cause_bits(LS_CAUSE_PAGE_FAULT), "", "", "",
      "The loop waited for memory to be read from disk: give the host more memory, or lock or "
      "preload what the service touches."},
-    {"run_queue", bits(LS_CAUSE_RUN_QUEUE), "", "", "",
+    {"run_queue", cause_bits(LS_CAUSE_RUN_QUEUE), "", "", "",
      "The loop was ready and got no CPU: the host is overloaded; give the service more CPU weight "
      "or move its neighbours."},
-    {"throttled", bits(LS_CAUSE_THROTTLED), "", "", "",
+    {"throttled", cause_bits(LS_CAUSE_THROTTLED), "", "", "",
      "The loop's CPU quota was used up: raise the container's CPU limit (cpu.max)."},
-    {"stopped", bits(LS_CAUSE_STOPPED), "", "", "",
+    {"stopped", cause_bits(LS_CAUSE_STOPPED), "", "", "",
      "The process was stopped from outside (a signal, a debugger or the freezer): find out who "
      "stops it."},
-    {"other", bits(LS_CAUSE_OTHER), "", "", "",
+    {"other", cause_bits(LS_CAUSE_OTHER), "", "", "",
      "The loop waited in the kernel: look at the system call and do it in asyncio.to_thread."},
-    {"unknown", bits(LS_CAUSE_UNKNOWN), "", "", "",
+    {"unknown", cause_bits(LS_CAUSE_UNKNOWN), "", "", "",
      "Records were lost, so the cause is not known: see loopsight_events_lost_total."},
 };
 
@@ -227,7 +227,7 @@ constexpr AdviceRule kManyCallbacks = {
     "the work over more processes, or limit how much is started at a time."};
 constexpr AdviceRule kStoppedWorld = {
     "stopped_world",
-    bits(LS_CAUSE_OTHER),
+    cause_bits(LS_CAUSE_OTHER),
     "",
     "",
     "",
@@ -235,7 +235,7 @@ constexpr AdviceRule kStoppedWorld = {
     "call gc.freeze() after start-up and raise gc.set_threshold."};
 constexpr AdviceRule kConvoy = {
     "lock_convoy",
-    bits(LS_CAUSE_GIL),
+    cause_bits(LS_CAUSE_GIL),
     "",
     "",
     "",

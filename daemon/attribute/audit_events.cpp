@@ -4,26 +4,24 @@
 
 #include <algorithm>
 
+#include "daemon/attribute/cause_bits.h"
 #include "daemon/attribute/code_objects.h"
 #include "daemon/base/text.h"
 
 namespace loopsight {
 namespace {
 
-template <typename... Causes>
-constexpr uint32_t bits(Causes... causes) {
-  return (0U | ... | (1U << causes));
-}
-
-constexpr uint32_t kSleep = bits(LS_CAUSE_SLEEP);
+constexpr uint32_t kSleep = cause_bits(LS_CAUSE_SLEEP);
 constexpr uint32_t kFile =
-    bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_OTHER, LS_CAUSE_LOCK, LS_CAUSE_CPU);
-constexpr uint32_t kNetwork = bits(LS_CAUSE_NETWORK, LS_CAUSE_LOCK, LS_CAUSE_DISK, LS_CAUSE_SLEEP);
-constexpr uint32_t kSocket = bits(LS_CAUSE_NETWORK);
-constexpr uint32_t kChild = bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_PIPE, LS_CAUSE_SLEEP, LS_CAUSE_CPU);
+    cause_bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_OTHER, LS_CAUSE_LOCK, LS_CAUSE_CPU);
+constexpr uint32_t kNetwork =
+    cause_bits(LS_CAUSE_NETWORK, LS_CAUSE_LOCK, LS_CAUSE_DISK, LS_CAUSE_SLEEP);
+constexpr uint32_t kSocket = cause_bits(LS_CAUSE_NETWORK);
+constexpr uint32_t kChild =
+    cause_bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_PIPE, LS_CAUSE_SLEEP, LS_CAUSE_CPU);
 constexpr uint32_t kDatabase =
-    bits(LS_CAUSE_DISK, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_CPU, LS_CAUSE_OTHER);
-constexpr uint32_t kLock = bits(LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_OTHER);
+    cause_bits(LS_CAUSE_DISK, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_CPU, LS_CAUSE_OTHER);
+constexpr uint32_t kLock = cause_bits(LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_OTHER);
 constexpr uint32_t kNone = LS_NO_ARGUMENT;
 
 // From the audit events table of CPython's documentation, 3.8 to 3.15.
@@ -96,7 +94,7 @@ constexpr AuditEvent kEvents[] = {
     {"smtplib.connect", 1, kNetwork},
     {"smtplib.send", kNone, kSocket},
     {"telnetlib.Telnet.open", 1, kNetwork},
-    {"syslog.syslog", kNone, bits(LS_CAUSE_NETWORK, LS_CAUSE_PIPE)},
+    {"syslog.syslog", kNone, cause_bits(LS_CAUSE_NETWORK, LS_CAUSE_PIPE)},
     {"webbrowser.open", 0, kChild, ArgumentStyle::kUrl},
 };
 

@@ -39,7 +39,6 @@ class SiteLinks {
   // site; then nothing is attached.
   Result<uint32_t> attach(bpf_program* program, int file, std::span<const ProbeSite> sites);
   void detach(std::span<const uint32_t> handles);
-  size_t size() const { return links_.size(); }
 
  private:
   struct Link {
