@@ -6,10 +6,6 @@
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
 const volatile __u32 has_prev_state = 1;
 
-struct task_struct___state {
-  unsigned int __state;
-} __attribute__((preserve_access_index));
-
 static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
                                        struct task_struct *task, __u32 state, __u64 now) {
   struct ls_loop *loop = ls_row(row);
@@ -38,19 +34,11 @@ static __always_inline void ls_switched_in(struct ls_thread *thread, struct task
 
 SEC("tp_btf/sched_switch")
 int sched_switch(__u64 *ctx) {
-  bool preempt = ctx[0];
   struct task_struct *prev = (void *)ctx[1];
   struct task_struct *next = (void *)ctx[2];
   struct ls_thread *left = bpf_task_storage_get(&threads, prev, NULL, 0);
   struct ls_thread *came = bpf_task_storage_get(&threads, next, NULL, 0);
-  __u32 state = 0;
-  if (left) {
-    if (has_prev_state)
-      state = (__u32)ctx[3];
-    else if (bpf_core_field_exists(((struct task_struct___state *)prev)->__state))
-      state = BPF_CORE_READ((struct task_struct___state *)prev, __state);
-    ls_switched_out(left, prev, preempt ? 0 : state, bpf_ktime_get_ns());
-  }
+  if (left) ls_switched_out(left, prev, ls_left_in(ctx, prev), bpf_ktime_get_ns());
   if (came) ls_switched_in(came, next, bpf_ktime_get_ns());
   return 0;
 }

@@ -8,6 +8,8 @@
 #include "processor.bpf.h"
 #include "state.bpf.h"
 
+extern const volatile __u32 has_prev_state;
+
 // A wait at least this long has its target looked up: the look-up costs about a microsecond.
 #define LS_TARGET_MIN_NS 1000000
 
@@ -346,6 +348,19 @@ static __always_inline void ls_path_target(struct task_struct *task, struct file
     dentry = parent;
   }
   if (depth < LS_PATH_NAMES) wait->names[depth & (LS_PATH_NAMES - 1)][0] = 0;
+}
+
+struct task_struct___state {
+  unsigned int __state;
+} __attribute__((preserve_access_index));
+
+// The state in which `prev` leaves the CPU, as the tracepoint sched_switch hands it over; 0:
+// preempted.
+static __always_inline __u32 ls_left_in(const __u64 *ctx, struct task_struct *prev) {
+  struct task_struct___state *old = (void *)prev;
+  if ((bool)ctx[0]) return 0;
+  if (has_prev_state) return (__u32)ctx[3];
+  return bpf_core_field_exists(old->__state) ? BPF_CORE_READ(old, __state) : 0;
 }
 
 // Says what the descriptor of a long wait was. `task` comes back to the CPU now, still inside the

@@ -66,24 +66,12 @@ static __noinline int ls_follow_in(struct task_struct *task, __u64 now) {
   return 1;
 }
 
-extern const volatile __u32 has_prev_state;
-
-struct task_struct___old_state {
-  unsigned int __state;
-} __attribute__((preserve_access_index));
-
 SEC("tp_btf/sched_switch")
 int waker_switch(__u64 *ctx) {
-  bool preempt = ctx[0];
   struct task_struct *prev = (void *)ctx[1];
   __u64 now = bpf_ktime_get_ns();
-  __u32 state = 0;
+  __u32 state = ls_left_in(ctx, prev);
   ls_follow_in((void *)ctx[2], now);
-  if (preempt) return 0;
-  if (has_prev_state)
-    state = (__u32)ctx[3];
-  else if (bpf_core_field_exists(((struct task_struct___old_state *)prev)->__state))
-    state = BPF_CORE_READ((struct task_struct___old_state *)prev, __state);
   if (state && !(state & LS_TASK_DEAD) && ls_follow_out(prev, state, now)) ls_follow_stack(prev);
   return 0;
 }
