@@ -14,7 +14,8 @@
 #ifndef LOOPSIGHT_BPF_SPLIT_H
 #define LOOPSIGHT_BPF_SPLIT_H
 
-#include "frames.bpf.h"
+#include "gil.bpf.h"
+#include "stack_records.bpf.h"
 #include "wait.bpf.h"
 
 // A wait for the interpreter lock comes in slices of 5 ms with hardly anything between them.

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The question to user space whether what polls is an event loop: the poll call, what it polls on,
+// the user stack and the Python frames at it.
+#ifndef LOOPSIGHT_BPF_POLLER_H
+#define LOOPSIGHT_BPF_POLLER_H
+
+#include "split.bpf.h"
+
+struct ls_poll {
+  __u32 syscall;
+  __s32 epoll_fd;    // -1: select, poll
+  __s64 timeout_ns;  // negative: none
+  __u64 now;
+  __u64 stack_pointer;
+};
+
+static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {
+  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_loop *other;
+  if (!thread) return 0;
+  other = ls_row(thread->rows[thread->rows[0] == row ? 1 : 0]);
+  return other && ls_in_busy_phase(other);
+}
+
+static __noinline int ls_send_poller_stack(struct ls_loop *loop, __u32 row,
+                                           struct task_struct *task, __u64 now) {
+  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
+  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_stack_facts facts = {.row = row, .source = LS_STACK_OF_POLLER};
+  if (kept && thread && ls_walk(ls_thread_pointer(task), thread, &kept->stack[0]))
+    ls_send_stack(loop, &kept->stack[0], &facts, now);
+  return 0;
+}
+
+static __noinline void ls_send_poller(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                      __u32 process_known, const struct ls_poll *poll) {
+  const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+  struct ls_poller *record;
+  __u64 args[3];
+  record = LS_RESERVE(ls_poller, LS_KIND_POLLER, poll->now, loop->tgid, loop->tid);
+  if (!record) return;  // asked again at the next poll call
+  record->row = row;
+  record->generation = loop->generation;
+  record->instance = loop->instance;
+  record->epoll_fd = loop->epoll_fd;
+  record->poll_syscall = loop->poll_syscall;
+  record->process_known = process_known;
+  record->nested = ls_is_nested(task, row);
+  record->pad = 0;
+  if (bpf_probe_read_user(record->stack, sizeof(record->stack), (void *)poll->stack_pointer))
+    __builtin_memset(record->stack, 0, sizeof(record->stack));
+  __builtin_memset(record->polled, 0, sizeof(record->polled));
+  ls_syscall_args(regs, args);
+  record->polled_count = poll->epoll_fd >= 0 ? 0 : (__u32)args[0];
+  if (poll->syscall == __NR_poll || poll->syscall == __NR_ppoll) {
+    __u32 count = args[1] > LS_POLLED_WORDS ? LS_POLLED_WORDS : (__u32)args[1];
+    record->polled_count = count;
+    if (count <= LS_POLLED_WORDS)  // struct pollfd has 8 bytes
+      bpf_probe_read_user(record->polled, count * 8, (void *)args[0]);
+  } else if (poll->epoll_fd < 0 && args[1]) {
+    // glibc's fd_set has 1024 bits whatever nfds says.
+    bpf_probe_read_user(record->polled, sizeof(record->polled), (void *)args[1]);
+  }
+  bpf_ringbuf_submit(record, 0);
+  __sync_fetch_and_or(&loop->flags, LS_LOOP_ASKED);
+}
+
+#endif
