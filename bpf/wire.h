@@ -6,6 +6,9 @@
 
 #include <linux/types.h>
 
+#include "probe_wire.h"
+#include "python_wire.h"
+
 #define LS_WIRE_VERSION 3
 
 #define LS_MAX_LOOPS 2048       // rows of the loop table; row 0 means "none"
@@ -68,41 +71,6 @@ struct ls_wait {
   __u32 port;         // host order
   __u8 address[16];   // network order, 4 bytes used for AF_INET
   char names[LS_PATH_NAMES][LS_PATH_NAME_SIZE];  // innermost first, "" ends
-};
-
-#define LS_GC_GENERATIONS 3
-#define LS_IMPORT_NAME_SIZE 96
-#define LS_EVENT_NAME_SIZE 32  // of an audit event
-#define LS_CALL_TEXT_SIZE 96
-
-enum ls_call_argument {
-  LS_ARGUMENT_NONE,    // none, or of another type
-  LS_ARGUMENT_TEXT,    // a string object: state, length and bytes, as in ls_text
-  LS_ARGUMENT_BYTES,   // a bytes object: length and bytes
-  LS_ARGUMENT_NUMBER,  // a small integer
-};
-
-// A call that may block, as CPython's audit probe told it before the call began.
-struct ls_call {
-  __u64 time_ns;  // 0: none
-  __u32 kind;     // enum ls_call_argument
-  __u32 state;
-  __u32 length;
-  __u32 number;  // LS_ARGUMENT_NUMBER: its value; else the port of an address tuple, 0 none
-  char event[LS_EVENT_NAME_SIZE];
-  unsigned char text[LS_CALL_TEXT_SIZE];
-};
-
-// What CPython's own probes told of a busy phase.
-struct ls_probed {
-  __u64 gc_ns;          // in collections, from start to done
-  __u64 gc_longest_ns;  // the longest of them
-  __u32 gc_count;
-  __u32 gc_generation;                    // of the longest
-  __u64 import_ns;                        // the longest outermost import, from start to done
-  char import_name[LS_IMPORT_NAME_SIZE];  // of that one
-  struct ls_call call;                    // the last one
-  struct ls_call longest_call;            // the last one before the longest wait began
 };
 
 // What waited for a stall to end, as the poll calls after it tell.
@@ -211,119 +179,6 @@ struct ls_loop {
   __u64 gil_slice_ns;
   __u64 gil_untold_ns;  // waited for it since the last LS_STACK_OF_LOCK
   __u64 gil_told_ns;    // when that was
-};
-
-#define LS_MAX_FRAMES 80       // Python frames of one stack, the innermost first
-#define LS_SAMPLE_HZ 99        // CPU samples of a loop's thread for each second of its CPU time
-#define LS_MAX_THREADS 256     // thread states searched for a thread's own
-#define LS_MAX_SHIMS 16        // frames of C calls passed over in one walk
-#define LS_CODE_NAME_SIZE 192  // bytes kept of a code object's names, in their own encoding
-#define LS_CODE_LINES_SIZE 3072
-
-// Where a version of CPython keeps what a walk reads; offsets in bytes. What is true of a version
-// or file is the same for each of its processes (see daemon/attribute/python_layout).
-struct ls_python {
-  __u64 runtime;    // address of _PyRuntime in this process
-  __u64 code_type;  // address of PyCode_Type in this process
-  __u32 minor;      // of 3.minor
-  __u16 interpreters_head;
-  __u16 interpreter_next;
-  __u16 interpreter_threads;
-  __u16 thread_next;
-  __u16 thread_id;
-  __u16 thread_frame;  // of the frame, or of the cframe that leads to it
-  __u16 cframe_frame;  // LS_NO_OFFSET: there is no cframe
-  __u16 frame_previous;
-  __u16 frame_code;
-  __u16 frame_instruction;
-  __u16 frame_owner;  // LS_NO_OFFSET: frames have none
-  __u16 frame_size;   // bytes to read of a frame, at most LS_HEAD_BYTES
-  __u16 object_type;
-  __u16 code_filename;
-  __u16 code_name;  // the qualified name where there is one
-  __u16 code_first_line;
-  __u16 code_lines;     // line table, a bytes object
-  __u16 code_adaptive;  // start of the instructions in the code object; before 3.11 unused
-  __u16 bytes_size;
-  __u16 bytes_data;
-  __u16 text_length;
-  __u16 text_state;
-  __u16 text_ascii;  // offset of the characters of an ASCII string
-  __u16 text_other;  // of any other compact string
-  __u16 thread_interpreter;
-  __u16 thread_native;    // the id of the thread in its own PID namespace; LS_NO_OFFSET: not kept
-  __u16 runtime_gil;      // up to 3.11: of the interpreter lock in _PyRuntime
-  __u16 interpreter_gil;  // from 3.12 on: of the pointer to it; LS_NO_OFFSET before
-  __u16 gil_holder;       // of last_holder in the lock's structure
-  __u16 gil_enabled;      // free-threaded builds: of `enabled`; LS_NO_OFFSET: always a lock
-  __u16 runtime_collecting;      // 3.8: of the collector's flag in _PyRuntime, else LS_NO_OFFSET
-  __u16 interpreter_collecting;  // from 3.9 on: of it in the interpreter state
-  __u16 frame_locals;            // of the local variables
-  __u16 frame_stack_pointer;     // 3.14 and newer: kept while a C function runs
-  __u16 object_bytes;            // size of what every object begins with: 16, free-threaded 32
-  __u16 type_name;               // of tp_name in a type object
-  __u16 task_name;               // in an asyncio Task; LS_NO_OFFSET: not known
-  __u16 thread_task;             // 3.14 and newer: of the running task in the thread state
-  __u16 thread_state_word;       // free-threaded builds: of `state`, else LS_NO_OFFSET
-  __u16 interpreter_requester;   // free-threaded builds: who stopped the world, else LS_NO_OFFSET
-  __u16 ready_local;            // of asyncio's _run_once: which local variable counts the callbacks
-  __u16 code_thread_bytecode;   // free-threaded 3.14 and newer: of the copies of the instructions
-  __u16 frame_thread_bytecode;  // and of the number of the copy in use; else LS_NO_OFFSET
-  __u16 flags;                  // enum ls_python_flag
-  __u16 tuple_items;            // of the first item of a tuple
-  __u16 pad[2];
-  __u64 run_once;            // address of the code object of asyncio's _run_once, 0 not known
-  __u64 function_type;       // address of PyCFunction_Type in this process, 0 not known
-  __u64 method_type;         // address of PyMethodDescr_Type
-  __u64 calls[4];            // opcodes that call with arguments by position, one bit each
-  __u64 keyword_calls[4];    // with keywords
-  __u64 unpacking_calls[4];  // with an unpacked sequence
-};
-#define LS_NO_OFFSET 0xffff
-#define LS_HEAD_BYTES 128      // room for what is read at once of a frame or of a code object
-#define LS_CODE_HEAD_BYTES 96  // of a code object: as far as its first line
-
-enum ls_python_flag {
-  LS_PYTHON_MUSL = 1,           // its C library is musl
-  LS_PYTHON_FREE_THREADED = 2,  // built without the interpreter lock
-  LS_PYTHON_TAGGED = 4,         // local variables have tags (3.14 and newer)
-  LS_PYTHON_COMPACT_INT = 8,    // integers say their size in a tag (3.12 and newer)
-};
-
-struct ls_frame {
-  __u64 code;      // address of the code object
-  __u32 offset;    // 3.11 and newer: of the instruction in the code object; before: its index
-  __u32 identity;  // what the code object was: another one may take its place
-};
-
-enum ls_stack_end {
-  LS_STACK_NONE,  // not read
-  LS_STACK_COMPLETE,
-  LS_STACK_CUT,       // deeper than LS_MAX_FRAMES
-  LS_STACK_TORN,      // a frame that is none: the rest is not to be believed
-  LS_STACK_UNMAPPED,  // a page that is not resident
-};
-
-#define LS_TASK_NAME_SIZE 64
-#define LS_CALLEE_SIZE 32
-#define LS_MAX_READY 1000000  // more callbacks than that in one iteration are not believed
-
-enum ls_stack_flag {
-  LS_STACK_IN_GC = 1,  // the garbage collector was at work in this thread
-};
-
-struct ls_stack {
-  __u32 count;
-  __u32 end;          // enum ls_stack_end
-  __u32 flags;        // enum ls_stack_flag
-  __u32 ready;        // asyncio: callbacks that this iteration runs, 0 not known
-  __u32 ready_index;  // asyncio: which of them runs, from 0
-  __u32 task_number;  // a task that CPython has not named yet: 7 of "Task-7"
-  __u32 task_state;   // the name of the running task, as in ls_text
-  __u32 task_length;
-  unsigned char task[LS_TASK_NAME_SIZE];
-  char callee[LS_CALLEE_SIZE];  // the C function that the innermost frame called, "" not known
-  struct ls_frame frames[LS_MAX_FRAMES];
 };
 
 // Two stacks of a row: that of its newest wait, and that of the longest wait of the busy phase.
@@ -524,59 +379,5 @@ enum ls_counter {
   LS_COUNT_FUNCTIONS_FULL,       // a function that found no place to be counted in
   LS_COUNTERS
 };
-
-// CPython's own probes (USDT): where its sites are comes from the notes of the interpreter's file
-// (daemon/attribute/python_probes); a site's cookie is the index of its specification.
-enum ls_probe_kind {
-  LS_PROBE_GC_START,
-  LS_PROBE_GC_DONE,
-  LS_PROBE_IMPORT_START,
-  LS_PROBE_IMPORT_DONE,
-  LS_PROBE_AUDIT,
-  LS_PROBE_FUNCTION_ENTRY,
-  LS_PROBE_KINDS
-};
-
-enum ls_probe_group {
-  LS_GROUP_GC,
-  LS_GROUP_IMPORTS,
-  LS_GROUP_AUDIT,
-  LS_GROUP_FUNCTIONS,
-  LS_GROUPS
-};
-
-// The inode that is really behind a mapping, whatever an overlay calls it.
-struct ls_real_file {
-  __u64 inode;
-  __u64 device;  // the kernel's own number of it
-};
-
-#define LS_MAX_PROBE_SPECS 1024
-#define LS_PROBE_ARGUMENTS 3
-#define LS_NO_REGISTER 0xffff
-
-// value = constant, or register base + index * scale + offset, or what memory holds there.
-struct ls_probe_argument {
-  __s64 offset;    // the constant where there is no base
-  __u16 base;      // offset of the register in struct pt_regs, or LS_NO_REGISTER
-  __u16 index;     // LS_NO_REGISTER: none
-  __u8 scale;      // 1, 2, 4, 8
-  __u8 in_memory;  // 1: what memory holds there
-  __u8 size;       // bytes of the value: 1, 2, 4, 8
-  __u8 is_signed;
-};
-
-struct ls_probe_spec {
-  __u32 kind;  // enum ls_probe_kind
-  __u32 arguments;
-  struct ls_probe_argument argument[LS_PROBE_ARGUMENTS];
-};
-
-// An audit event that means a call that may block, by name, and which of its arguments to show.
-struct ls_audit_event {
-  __u32 argument;  // index in the event's tuple; LS_NO_ARGUMENT none
-  __u32 pad;
-};
-#define LS_NO_ARGUMENT 0xffff
 
 #endif

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <set>
 #include <utility>
 #include <variant>
@@ -13,8 +12,6 @@
 #include "daemon/attribute/loop_evidence.h"
 #include "daemon/attribute/plumbing.h"
 #include "daemon/attribute/proc.h"
-#include "daemon/attribute/process_memory.h"
-#include "daemon/attribute/source_file.h"
 #include "daemon/event/codec.h"
 
 namespace loopsight {
@@ -163,86 +160,6 @@ void LiveSource::forget_names(uint32_t tgid) {
   pools_.forget(tgid);
   sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
                        sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
-}
-
-// When the program of a process began, by CLOCK_REALTIME: at its exec where we saw it, else when
-// the process started.
-int64_t LiveSource::program_start_ns(uint32_t tgid) const {
-  auto now = [](clockid_t clock) {
-    timespec time{};
-    clock_gettime(clock, &time);
-    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
-  };
-  if (auto exec = execs_.find(tgid); exec != execs_.end())
-    return now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC) + static_cast<int64_t>(exec->second);
-  auto ticks = static_cast<int64_t>(read_start_ticks(reader_.proc_root(), tgid).value_or(0));
-  int64_t tick_ns = 1'000'000'000 / sysconf(_SC_CLK_TCK);
-  return now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME) + ticks * tick_ns;
-}
-
-// Reads the source lines of the two frames of a stack that a report shows by their expression.
-Result<void> LiveSource::on_stack(const StackSeen& event) {
-  constexpr size_t kMaxAsked = 65536;
-  uint32_t tgid = event.record.header.tgid;
-  auto frames = pipeline_.resolve(event);
-  if (frames.empty()) return {};
-  for (const Frame* frame : {std::as_const(frames).data(), find_culprit(frames)}) {
-    if (!frame || frame->end_column == 0) continue;
-    SourceKey key{tgid, frame->file, frame->line, frame->end_line};
-    if (sources_asked_.size() >= kMaxAsked) sources_asked_.clear();
-    if (!sources_asked_.insert(key).second) continue;
-    auto text = read_source_lines(reader_.proc_root(), tgid, frame->file, frame->line,
-                                  frame->end_line, program_start_ns(tgid));
-    if (!text) continue;
-    SourceSeen source{.time_ns = event.record.header.time_ns,
-                      .tgid = tgid,
-                      .file = frame->file,
-                      .line = frame->line,
-                      .end_line = frame->end_line,
-                      .text = *text};
-    if (auto added = add(encode(source)); !added) return added;
-  }
-  return {};
-}
-
-// Tells where a loop sleeps that has not come back yet, as its own thread will when it does. What
-// is read of the process counts only when the thread slept all the time.
-Result<void> LiveSource::catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns) {
-  auto layout = layouts_.find(loop.tgid);
-  if (!loop.off_cpu || loop.slice_end_ns != 0 || layout == layouts_.end()) return {};
-  Shown& shown = shown_[row];
-  if (shown.caught_wait_ns == loop.wait.start_ns) return {};
-  auto stack = tracer_.read_wait_stack(row);
-  if (!stack || stack->count == 0 || stack->count > LS_MAX_FRAMES) return {};
-  std::vector<ls_code> codes;
-  for (uint32_t i = 0; i < stack->count; i++) {
-    const ls_frame& frame = stack->frames[i];
-    if (pipeline_.knows_code(loop.tgid, frame)) continue;
-    if (auto code = read_code_object(loop.tgid, layout->second, frame)) codes.push_back(*code);
-  }
-  auto after = tracer_.read_row(row);
-  if (!after || after->generation != loop.generation || !after->off_cpu ||
-      after->slice_end_ns != 0 || after->wait.start_ns != loop.wait.start_ns)
-    return {};
-  shown.caught_wait_ns = loop.wait.start_ns;
-  for (const ls_code& code : codes)
-    if (auto added = add(std::as_bytes(std::span(&code, 1))); !added) return added;
-  StackSeen seen{};
-  ls_stack_record& record = seen.record;
-  record.header = {.kind = LS_KIND_STACK,
-                   .size = sizeof(record),
-                   .time_ns = now_ns,
-                   .tgid = loop.tgid,
-                   .tid = loop.tid};
-  record.row = row;
-  record.generation = loop.generation;
-  record.phase_start_ns = loop.phase_start_ns;
-  record.source = LS_STACK_OF_WAIT;
-  record.slice_start_ns = loop.wait.start_ns;
-  record.cause = loop.wait.cause;
-  record.stack = *stack;
-  if (auto added = add(std::as_bytes(std::span(&record, 1))); !added) return added;
-  return on_stack(seen);
 }
 
 // What is known of an interpreter only once its loop runs: where asyncio keeps its tasks, and which
@@ -427,56 +344,6 @@ void LiveSource::reconcile(uint64_t now_ns) {
     ++entry;
   }
   for (const ProcessFacts& facts : changed) (void)describe(facts, now_ns);
-}
-
-Snapshot LiveSource::snapshot() const {
-  Snapshot snapshot;
-  snapshot.totals = pipeline_.totals();
-  snapshot.loops = pipeline_.loops().lines();
-  snapshot.threshold_ns = pipeline_.timeline().threshold_ns();
-  for (const ProbeStatus& probe : tracer_.probes())
-    snapshot.probes.emplace_back(probe.name, probe.attached);
-  for (const ProgramCost& cost : tracer_.costs())
-    snapshot.programs.push_back(
-        {.program = cost.name, .runs = cost.runs, .run_time_ns = cost.run_time_ns});
-  PythonProbes::State own = probes_.state();
-  for (size_t i = 0; i < LS_GROUPS; i++) {
-    if (i == LS_GROUP_FUNCTIONS) continue;  // only a trace counts calls
-    snapshot.probes.emplace_back(kProbeGroupNames[i], own.attached[i]);
-    OptionalProbeMetric metric{.name = kProbeGroupNames[i],
-                               .hits = own.hits[i],
-                               .cost_ns = own.cost_ns[i],
-                               .shed = {{"ceiling", own.shed[i]}}};
-    if (i == LS_GROUP_AUDIT) metric.shed.emplace_back("process_budget", own.audit_refused);
-    snapshot.optional_probes.push_back(std::move(metric));
-  }
-  auto counters = tracer_.counters();
-  const Timeline& timeline = pipeline_.timeline();
-  snapshot.lost = {{"ring_full", counters[LS_COUNT_RING_FULL]},
-                   {"loop_table_full", counters[LS_COUNT_LOOPS_FULL]},
-                   {"process_table_full", counters[LS_COUNT_PROCESSES_FULL]},
-                   {"task_storage_full", counters[LS_COUNT_STORAGE_FULL]},
-                   {"missed_switch", counters[LS_COUNT_MISSED_SWITCH]}};
-  snapshot.discarded = {{"undecodable_record", pipeline_.undecodable()},
-                        {"late_record", timeline.late_records()},
-                        {"inconsistent_record", timeline.inconsistent_records()},
-                        {"folded_label", pipeline_.totals().folded_labels()},
-                        {"not_a_loop", rejected_},
-                        {"phase_without_end", counters[LS_COUNT_PHASE_DROPPED]},
-                        {"poll_on_no_epoll", counters[LS_COUNT_NO_INSTANCE]},
-                        {"unreadable_target", counters[LS_COUNT_TARGET_UNREADABLE]},
-                        {"no_thread_state", counters[LS_COUNT_NO_THREAD_STATE]},
-                        {"torn_stack", counters[LS_COUNT_STACK_TORN]},
-                        {"unmapped_stack", counters[LS_COUNT_STACK_UNMAPPED]},
-                        {"unreadable_code", counters[LS_COUNT_CODE_UNREADABLE]},
-                        {"replaced_code", counters[LS_COUNT_CODE_REPLACED]},
-                        {"cut_stack", counters[LS_COUNT_STACK_CUT]},
-                        {"unmatched_probe", counters[LS_COUNT_PROBE_UNMATCHED]},
-                        {"unreadable_argument", counters[LS_COUNT_ARGUMENT_UNREADABLE]},
-                        {"unreadable_probe_site", own.unreadable_sites},
-                        {"untrusted_interpreter", own.untrusted_files}};
-  snapshot.ready = true;
-  return snapshot;
 }
 
 }  // namespace loopsight
