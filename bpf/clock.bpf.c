@@ -11,27 +11,26 @@ const volatile __u32 exact_delays = 0;     // 1: delays.bpf.c is attached
 
 static __noinline int ls_enter(__u32 number, __s32 epoll_fd, __s64 timeout_ns) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
-  struct ls_poll poll = {
-      .syscall = number,
-      .epoll_fd = epoll_fd,
-      .timeout_ns = timeout_ns,
-      .now = bpf_ktime_get_ns(),
-      .stack_pointer = ls_stack_pointer((void *)bpf_task_pt_regs(task)),
-  };
-  ls_poll_enter(task, &poll);
+  struct ls_thread *thread = ls_thread_of(task);
+  struct ls_poll poll = {.syscall = number, .epoll_fd = epoll_fd, .timeout_ns = timeout_ns};
+  if (!ls_concerns(task, thread)) return 0;
+  poll.now = bpf_ktime_get_ns();
+  poll.stack_pointer = ls_stack_pointer((void *)bpf_task_pt_regs(task));
+  ls_poll_enter(task, thread, &poll);
   return 0;
 }
 
 static __noinline int ls_exit(__u32 number, bool is_epoll, long returned) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
-  const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
-  struct ls_poll poll = {
-      .syscall = number,
-      .epoll_fd = is_epoll ? (__s32)BPF_CORE_READ(regs, di) : -1,
-      .now = bpf_ktime_get_ns(),
-      .stack_pointer = ls_stack_pointer(regs),
-  };
-  ls_poll_exit(task, &poll, returned);
+  struct ls_thread *thread = ls_thread_of(task);
+  struct ls_poll poll = {.syscall = number, .epoll_fd = -1};
+  const struct pt_regs *regs;
+  if (!ls_concerns(task, thread)) return 0;
+  poll.now = bpf_ktime_get_ns();
+  regs = (void *)bpf_task_pt_regs(task);
+  if (is_epoll) poll.epoll_fd = (__s32)regs->di;
+  poll.stack_pointer = ls_stack_pointer(regs);
+  ls_poll_exit(task, thread, &poll, returned);
   return 0;
 }
 

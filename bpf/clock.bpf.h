@@ -188,7 +188,7 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
 // of a loop runs. 0 where it is not; -1 where the frames do not tell.
 static __noinline int ls_inside_callback(const struct ls_loop *loop, struct task_struct *task) {
   __u32 zero = 0, tgid = loop->tgid;
-  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_thread *thread = ls_thread_of(task);
   struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
   struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
   if (!thread || !python || !buffer || !python->run_once || !loop->own_call) return -1;
@@ -260,10 +260,16 @@ static __always_inline __u32 ls_process_state(__u32 tgid) {
   return LS_PROCESS_UNDECIDED;
 }
 
+// False for a poll call that is nobody's business here, before anything is measured. `thread`: what
+// the thread carries, NULL nothing.
+static __always_inline bool ls_concerns(struct task_struct *task, const struct ls_thread *thread) {
+  return thread || ls_process_state((__u32)task->tgid);
+}
+
 // The row for this poll call: the thread's own loop, or a new row for what it polls on for the
 // first time; 0 where it is nobody's loop. Makes it the thread's active row.
-static __always_inline __u32 ls_find_row(struct task_struct *task, const struct ls_poll *poll) {
-  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+static __always_inline __u32 ls_find_row(struct task_struct *task, struct ls_thread *thread,
+                                         const struct ls_poll *poll) {
   struct ls_loop *current, *other;
   __u32 state, row, slot;
   __u64 instance;
@@ -336,8 +342,9 @@ static __always_inline void ls_ask(struct ls_loop *loop, __u32 row, struct task_
   ls_send_poller(loop, row, task, entry && entry->state == LS_PROCESS_PYTHON, poll);
 }
 
-static __always_inline void ls_poll_enter(struct task_struct *task, const struct ls_poll *poll) {
-  __u32 row = ls_find_row(task, poll);
+static __always_inline void ls_poll_enter(struct task_struct *task, struct ls_thread *thread,
+                                          const struct ls_poll *poll) {
+  __u32 row = ls_find_row(task, thread, poll);
   struct ls_loop *loop = ls_row(row);
   if (!loop) return;
   ls_begin_poll(loop, row, task, poll);
@@ -345,9 +352,9 @@ static __always_inline void ls_poll_enter(struct task_struct *task, const struct
   if (!(loop->flags & LS_LOOP_ASKED)) ls_ask(loop, row, task, poll);
 }
 
-static __always_inline void ls_poll_exit(struct task_struct *task, const struct ls_poll *poll,
-                                         long returned) {
-  __u32 row = ls_find_row(task, poll);
+static __always_inline void ls_poll_exit(struct task_struct *task, struct ls_thread *thread,
+                                         const struct ls_poll *poll, long returned) {
+  __u32 row = ls_find_row(task, thread, poll);
   struct ls_loop *loop = ls_row(row);
   if (!loop) return;
   // A thread that was inside its poll call when we came is met here first.

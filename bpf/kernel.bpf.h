@@ -181,6 +181,8 @@ struct sched_info {
   unsigned long long run_delay;
 };
 
+struct bpf_local_storage;
+
 struct task_struct {
   unsigned int flags;
   int pid;
@@ -195,6 +197,7 @@ struct task_struct {
   struct files_struct *files;
   struct task_struct *group_leader;
   char comm[16];
+  struct bpf_local_storage *bpf_storage;
   struct thread_struct thread;
 };
 

@@ -15,7 +15,7 @@ struct ls_poll {
 };
 
 static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {
-  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_thread *thread = ls_thread_of(task);
   struct ls_loop *other;
   if (!thread) return 0;
   other = ls_row(thread->rows[thread->rows[0] == row ? 1 : 0]);
@@ -25,7 +25,7 @@ static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {
 static __noinline int ls_send_poller_stack(struct ls_loop *loop, __u32 row,
                                            struct task_struct *task, __u64 now) {
   struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
-  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_thread *thread = ls_thread_of(task);
   struct ls_stack_facts facts = {.row = row, .source = LS_STACK_OF_POLLER};
   if (kept && thread && ls_walk(ls_thread_pointer(task), thread, &kept->stack[0]))
     ls_send_stack(loop, &kept->stack[0], &facts, now);

@@ -26,7 +26,7 @@ static __always_inline void ls_tell_last_stack(struct ls_loop *loop, __u32 row,
 }
 
 static __always_inline void ls_release_rows(struct task_struct *task, __u32 reason, __u64 now) {
-  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_thread *thread = ls_thread_of(task);
   __u32 code = (__u32)BPF_CORE_READ(task, exit_code);
   struct ls_loop *loop;
   if (!thread) return;

@@ -13,18 +13,16 @@
 
 // arch/x86/entry/entry_64.S: orig_ax is the number, or -1 in an exception taken from user space.
 static __always_inline long ls_syscall_number(const struct pt_regs *regs) {
-  return (long)BPF_CORE_READ(regs, orig_ax);
+  return (long)regs->orig_ax;
 }
 
 static __always_inline void ls_syscall_args(const struct pt_regs *regs, __u64 args[3]) {
-  args[0] = BPF_CORE_READ(regs, di);
-  args[1] = BPF_CORE_READ(regs, si);
-  args[2] = BPF_CORE_READ(regs, dx);
+  args[0] = regs->di;
+  args[1] = regs->si;
+  args[2] = regs->dx;
 }
 
-static __always_inline __u64 ls_stack_pointer(const struct pt_regs *regs) {
-  return BPF_CORE_READ(regs, sp);
-}
+static __always_inline __u64 ls_stack_pointer(const struct pt_regs *regs) { return regs->sp; }
 
 // What pthread_self() returns, and CPython keeps as thread_id: on x86-64 the FS base, for glibc and
 // musl alike.

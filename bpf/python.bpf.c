@@ -52,7 +52,7 @@ static __always_inline struct ls_probe_spec *ls_spec(void *ctx, __u32 group) {
 
 // The row of the loop in whose busy phase the running thread is.
 static __always_inline struct ls_loop *ls_busy_loop(struct task_struct *task, __u32 *row) {
-  struct ls_thread *thread = bpf_task_storage_get(&threads, task, NULL, 0);
+  struct ls_thread *thread = ls_thread_of(task);
   struct ls_loop *loop;
   if (!thread) return NULL;
   *row = thread->rows[thread->active & 1];

@@ -28,7 +28,7 @@ extern const volatile __u64 threshold_ns;
 
 static __always_inline __u64 ls_run_delay(struct task_struct *task) {
   if (!bpf_core_field_exists(task->sched_info.run_delay)) return 0;
-  return BPF_CORE_READ(task, sched_info.run_delay);
+  return task->sched_info.run_delay;
 }
 
 static __always_inline __u64 ls_throttled_clock(__u64 cfs_rq) {
@@ -44,7 +44,7 @@ static __always_inline __u64 ls_throttled_clock(__u64 cfs_rq) {
 
 static __always_inline __u64 ls_cfs_rq(struct task_struct *task) {
   if (!bpf_core_field_exists(task->se.cfs_rq)) return 0;
-  return (__u64)BPF_CORE_READ(task, se.cfs_rq);
+  return (__u64)task->se.cfs_rq;
 }
 
 static __always_inline bool ls_is_host_cause(__u32 cause) {
@@ -223,7 +223,7 @@ static __noinline int ls_switch_out(struct ls_loop *loop, __u32 row, struct task
   loop->dirty = 1;
   ls_classify_wait(task, state, now, &loop->wait);
   loop->run_delay_ns = ls_run_delay(task);
-  loop->exec_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
+  loop->exec_ns = task->se.sum_exec_runtime;
   loop->throttled_rq = ls_cfs_rq(task);
   loop->throttled_ns = ls_throttled_clock(loop->throttled_rq);
   loop->slice_end_ns = 0;
@@ -232,10 +232,10 @@ static __noinline int ls_switch_out(struct ls_loop *loop, __u32 row, struct task
   return 0;
 }
 
+// The thread of a loop that left the CPU in its busy phase comes back to it.
 static __always_inline void ls_switch_in(struct ls_loop *loop, struct task_struct *task,
                                          __u64 now) {
   __u64 off;
-  if (!ls_in_busy_phase(loop) || !loop->off_cpu) return;
   ls_begin_write(loop);
   off = now - loop->wait.start_ns;
   if (off >= LS_TARGET_MIN_NS && off > loop->longest.duration_ns) ls_find_target(task, &loop->wait);

@@ -200,6 +200,17 @@ static __always_inline void ls_count(__u32 counter) {
   if (value) ++*value;
 }
 
+// Hardly a task of a host carries anything of anybody's, and the task itself tells (task_struct's
+// bpf_storage, kernel commit a10787e6d58c): a read is all that it costs the others.
+static __always_inline bool ls_carries_storage(struct task_struct *task) {
+  return !bpf_core_field_exists(task->bpf_storage) || task->bpf_storage;
+}
+
+static __always_inline struct ls_thread *ls_thread_of(struct task_struct *task) {
+  if (!ls_carries_storage(task)) return NULL;
+  return bpf_task_storage_get(&threads, task, NULL, 0);
+}
+
 static __always_inline struct ls_loop *ls_row(__u32 row) {
   if (row == 0) return NULL;
   return bpf_map_lookup_elem(&loops, &row);

@@ -196,13 +196,12 @@ __weak __noinline int ls_note_return(struct ls_loop *loop, __u32 row, long retur
 
 // The thread goes to sleep in the poll call after a stall: nothing was ready. A timer may still
 // have waited, where the loop's clock is behind.
-static __always_inline void ls_sleep_in_poll(struct ls_loop *loop, __u32 row, __u32 state,
-                                             __u64 now) {
+static __always_inline void ls_sleep_in_poll(struct ls_loop *loop, __u32 row, __u32 state) {
   if (!loop->waiters.start_ns || loop->phase != LS_PHASE_POLL || !(state & LS_TASK_INTERRUPTIBLE))
     return;
   if (loop->deadline_to_ns && loop->deadline_to_ns <= loop->waiters.end_ns) return;
   ls_begin_write(loop);
-  ls_send_waiters(loop, row, now);
+  ls_send_waiters(loop, row, bpf_ktime_get_ns());
   ls_end_write(loop);
 }
 

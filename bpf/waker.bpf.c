@@ -114,7 +114,7 @@ SEC("tp_btf/sched_waking")
 int waker_waking(__u64 *ctx) {
   struct task_struct *woken = (void *)ctx[0];
   struct task_struct *waker = (void *)bpf_get_current_task_btf();
-  struct ls_thread *thread = bpf_task_storage_get(&threads, woken, NULL, 0);
+  struct ls_thread *thread = ls_thread_of(woken);
   struct ls_followed *one;
   struct ls_loop *loop;
   __u64 now;
@@ -134,7 +134,7 @@ int waker_waking(__u64 *ctx) {
   }
   // A loop hands work to this thread: what it waited for until now was the work itself.
   one = bpf_task_storage_get(&followed, woken, NULL, 0);
-  if (!one || !bpf_task_storage_get(&threads, waker, NULL, 0)) return 0;
+  if (!one || !ls_thread_of(waker)) return 0;
   one->open = 0;
   ls_start_anew(one, bpf_ktime_get_ns());
   return 0;

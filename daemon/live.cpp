@@ -13,6 +13,7 @@
 #include <ctime>
 
 #include "daemon/attribute/proc.h"
+#include "daemon/base/clock.h"
 
 namespace loopsight {
 namespace {
@@ -50,12 +51,6 @@ bool any_alive(const std::vector<uint32_t>& pids) {
 }
 
 }  // namespace
-
-uint64_t monotonic_now_ns() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec) * kSecondNs + static_cast<uint64_t>(time.tv_nsec);
-}
 
 Result<Fd> open_signals() {
   sigset_t set;

@@ -13,8 +13,6 @@
 
 namespace loopsight {
 
-uint64_t monotonic_now_ns();
-
 // Blocks the signals that end or concern us and hands them over through a descriptor. Call it
 // after a child was forked, which must not inherit the mask.
 Result<Fd> open_signals();

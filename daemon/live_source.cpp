@@ -301,6 +301,7 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
     if (auto added = add(encode(state)); !added) return added;
   if (now_ns >= last_reconcile_ns_ + kReconcileNs) reconcile(now_ns);
   pipeline_.expire(now_ns);
+  tracer_.sample_costs(now_ns);
   probes_.tick(now_ns);
   if (follow_until_ns_ != 0 && now_ns > follow_until_ns_) {
     (void)tracer_.follow_wakers(false);

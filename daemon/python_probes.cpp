@@ -119,6 +119,7 @@ void PythonProbes::update(File& file, uint64_t now_ns) {
     if (site_cost_ns_ == 0) {
       site_cost_ns_ = tracer_.site_cost_ns();
       own_hits_ = tracer_.site_hits();
+      costed_hits_ = own_hits_;
       spdlog::debug("a hit of a probe costs {} ns", site_cost_ns_);
     }
     auto handle = tracer_.attach_sites(group, file.fd.get(), sites);
@@ -148,16 +149,19 @@ void PythonProbes::configure(const ProbeOptions& config, uint64_t now_ns) {
   update_all(now_ns);
 }
 
-std::array<uint64_t, LS_GROUPS> PythonProbes::costs() const {
+// Every hit costs a trap and what its program costs on average.
+void PythonProbes::add_costs() {
   auto hits = tracer_.site_hits();
-  std::array<uint64_t, LS_GROUPS> costs{};
   auto programs = tracer_.costs();
-  for (size_t i = 0; i < costs.size(); i++) {
-    costs[i] = (hits[i] - std::min(own_hits_[i], hits[i])) * site_cost_ns_;
+  for (size_t i = 0; i < hits.size(); i++) {
+    uint64_t of_program_ns = 0;
     for (const ProgramCost& program : programs)
-      if (program.name == kPrograms[i]) costs[i] += program.run_time_ns;
+      if (program.name == kPrograms[i] && program.runs > 0)
+        of_program_ns = program.run_time_ns / program.runs;
+    uint64_t fresh = hits[i] - std::min(costed_hits_[i], hits[i]);
+    cost_ns_[i] += fresh * (site_cost_ns_ + of_program_ns);
+    costed_hits_[i] = hits[i];
   }
-  return costs;
 }
 
 void PythonProbes::on_excess(const AuditBudget::Excess& excess, uint64_t now_ns) {
@@ -200,7 +204,8 @@ void PythonProbes::tick(uint64_t now_ns) {
   auto cpu_time = [&](uint32_t tgid) { return read_cpu_time_ns(reader_.proc_root(), tgid); };
   for (const auto& excess : budget_.on_hits(tracer_.audit_hits(), site_cost_ns_, cpu_time, now_ns))
     on_excess(excess, now_ns);
-  for (const auto& decision : governor_.on_costs(costs(), now_ns)) {
+  add_costs();
+  for (const auto& decision : governor_.on_costs(cost_ns_, now_ns)) {
     const char* name = kProbeGroupNames[decision.group];
     if (decision.attach) {
       spdlog::info("probe {} is attached again", name);
@@ -219,7 +224,7 @@ void PythonProbes::tick(uint64_t now_ns) {
 
 PythonProbes::State PythonProbes::state() const {
   State state{.hits = tracer_.site_hits(),
-              .cost_ns = costs(),
+              .cost_ns = cost_ns_,
               .shed = shed_,
               .audit_refused = audit_refused_,
               .untrusted_files = untrusted_.size(),

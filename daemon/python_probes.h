@@ -61,7 +61,7 @@ class PythonProbes {
   void update_all(uint64_t now_ns);
   void let_go(File& file);
   void on_excess(const AuditBudget::Excess& excess, uint64_t now_ns);
-  std::array<uint64_t, LS_GROUPS> costs() const;
+  void add_costs();
 
   Tracer& tracer_;
   ProcessReader& reader_;
@@ -77,8 +77,10 @@ class PythonProbes {
   uint64_t audit_refused_ = 0;
   uint64_t unreadable_sites_ = 0;
   uint64_t next_look_ns_ = 0;
-  uint64_t site_cost_ns_ = 0;                   // 0: nothing was attached yet
-  std::array<uint64_t, LS_GROUPS> own_hits_{};  // of that measurement
+  uint64_t site_cost_ns_ = 0;                      // 0: nothing was attached yet
+  std::array<uint64_t, LS_GROUPS> own_hits_{};     // of that measurement
+  std::array<uint64_t, LS_GROUPS> costed_hits_{};  // that are in cost_ns_
+  std::array<uint64_t, LS_GROUPS> cost_ns_{};
 };
 
 // Why the function probes of an interpreter tell nothing, "" where they do: they fire in CPython

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/commands.h"
 #include "daemon/exports.h"

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "daemon/attribute/process_reader.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/commands.h"
 #include "daemon/live.h"

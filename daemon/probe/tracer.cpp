@@ -18,6 +18,7 @@
 #include <map>
 #include <string_view>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/fd.h"
 #include "daemon/base/text.h"
 #include "daemon/probe/features.h"
@@ -162,7 +163,10 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
   if (!state->ring)
     return failure(fmt::format("cannot map the ring buffer: {}", std::strerror(errno)));
   state->sites = std::make_unique<SiteLinks>(bpf_map__fd(skeleton->maps.probe_specs), multi);
-  if (options.measure_cost) state->statistics = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+  if (options.measure_cost) {
+    state->statistics = Fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+    state->sampler.emplace(state->program_sums(), monotonic_now_ns());
+  }
   return Tracer(std::move(state));
 }
 
@@ -344,19 +348,31 @@ std::vector<uint64_t> Tracer::counters() const {
 
 std::vector<ProbeStatus> Tracer::probes() const { return state_->probes; }
 
-std::vector<ProgramCost> Tracer::costs() const {
-  std::vector<ProgramCost> costs;
+std::vector<ProgramCost> Tracer::State::program_sums() const {
+  std::vector<ProgramCost> sums;
   bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, state_->skeleton->obj) {
+  bpf_object__for_each_program(program, skeleton->obj) {
     if (!bpf_program__autoload(program)) continue;
     bpf_prog_info info{};
     __u32 size = sizeof(info);
     if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) != 0) continue;
-    costs.push_back({.name = bpf_program__name(program),
-                     .runs = info.run_cnt,
-                     .run_time_ns = info.run_time_ns});
+    sums.push_back({.name = bpf_program__name(program),
+                    .runs = info.run_cnt,
+                    .run_time_ns = info.run_time_ns});
   }
-  return costs;
+  return sums;
+}
+
+std::vector<ProgramCost> Tracer::costs() const {
+  auto sums = state_->program_sums();
+  return state_->sampler ? state_->sampler->costs(sums) : sums;
+}
+
+void Tracer::sample_costs(uint64_t now_ns) {
+  auto& sampler = state_->sampler;
+  if (!sampler || !sampler->is_due(now_ns)) return;
+  sampler->turn(state_->program_sums(), now_ns);
+  state_->statistics = Fd(sampler->is_open() ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1);
 }
 
 }  // namespace loopsight

@@ -17,6 +17,7 @@
 #include "bpf/wire.h"
 #include "daemon/base/probe_site.h"
 #include "daemon/base/result.h"
+#include "daemon/probe/cost_sampler.h"
 
 namespace loopsight {
 
@@ -27,19 +28,13 @@ struct TracerOptions {
   bool exact_delays = false;  // see each descriptor of a loop become ready, where that is possible
   uint32_t ring_bytes = 1 << 20;  // a power of two of at least a page
   bool count_functions = false;   // load the program of CPython's function probe
-  bool measure_cost = true;       // turn the kernel's per-program statistics on while we run
+  bool measure_cost = true;       // turn the kernel's per-program statistics on now and then
 };
 
 struct ProbeStatus {
   std::string name;
   bool attached = false;
   std::string why_not;  // "" where attached
-};
-
-struct ProgramCost {
-  std::string name;
-  uint64_t runs = 0;
-  uint64_t run_time_ns = 0;  // 0 unless the kernel's statistics are on
 };
 
 class Tracer {
@@ -109,7 +104,9 @@ class Tracer {
 
   std::vector<uint64_t> counters() const;  // LS_COUNTERS values since open()
   std::vector<ProbeStatus> probes() const;
+  // By samples (CostSampler): sample_costs() is to be called every second or so.
   std::vector<ProgramCost> costs() const;
+  void sample_costs(uint64_t now_ns);
 
  private:
   struct State;

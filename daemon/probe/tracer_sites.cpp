@@ -8,6 +8,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "daemon/base/clock.h"
 #include "daemon/probe/tracer_state.h"
 
 namespace loopsight {
@@ -26,14 +27,9 @@ bpf_program* program_of(loopsight_bpf* skeleton, ls_probe_group group) {
 __attribute__((noinline, used, aligned(16))) void own_site() { asm volatile("nop"); }
 
 uint64_t time_of_calls(int count) {
-  auto now = [] {
-    timespec time{};
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-  };
-  uint64_t start = now();
+  uint64_t start = monotonic_now_ns();
   for (int i = 0; i < count; i++) own_site();
-  return now() - start;
+  return monotonic_now_ns() - start;
 }
 
 // Where a function of ours is in our file.

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,7 +26,8 @@ struct Tracer::State {
   loopsight_bpf* skeleton = nullptr;
   ring_buffer* ring = nullptr;
   ls_loop* table = nullptr;
-  Fd statistics;
+  Fd statistics;  // the kernel's are on while it is open
+  std::optional<CostSampler> sampler;
   std::vector<bpf_link*> wakers;  // attached while they are followed
   std::unique_ptr<SiteLinks> sites;
   uint64_t site_cost_ns = 0;  // 0: not measured yet
@@ -46,6 +48,8 @@ struct Tracer::State {
     for (bpf_link* link : links) bpf_link__destroy(link);
     loopsight_bpf__destroy(skeleton);
   }
+
+  std::vector<ProgramCost> program_sums() const;
 
   static int handle(void* context, void* data, size_t size) {
     auto* state = static_cast<State*>(context);

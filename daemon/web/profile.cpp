@@ -5,17 +5,13 @@
 #include <charconv>
 #include <ctime>
 
+#include "daemon/base/clock.h"
+
 namespace loopsight {
 namespace {
 
 constexpr uint64_t kSecondNs = 1'000'000'000;
 constexpr uint64_t kSettleNs = kSecondNs / 2;  // until the report of a stall that ended is there
-
-uint64_t monotonic_ns() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<uint64_t>(time.tv_sec) * kSecondNs + static_cast<uint64_t>(time.tv_nsec);
-}
 
 }  // namespace
 
@@ -45,7 +41,7 @@ void add_profile(Routes& routes, const ProfileWindow& window) {
   routes.add({.path = "/debug/pprof/loopstall",
               .parameters = {"seconds"},
               .handler = [&window](const HttpRequest& request) {
-                return loopstall_profile(window, request, monotonic_ns());
+                return loopstall_profile(window, request, monotonic_now_ns());
               }});
 }
 

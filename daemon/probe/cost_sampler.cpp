@@ -1,0 +1,53 @@
+#include "daemon/probe/cost_sampler.h"
+
+#include <algorithm>
+
+namespace loopsight {
+
+CostSampler::CostSampler(const std::vector<ProgramCost>& sums, uint64_t now_ns)
+    : due_ns_(now_ns + kWindowNs), opened_ns_(now_ns), covered_ns_(now_ns) {
+  for (const ProgramCost& sum : sums) at_opening_[sum.name] = {sum.runs, sum.run_time_ns};
+}
+
+CostSampler::Sums CostSampler::in_window(const ProgramCost& sum) const {
+  auto found = at_opening_.find(sum.name);
+  Sums start = found == at_opening_.end() ? Sums{} : found->second;
+  return {sum.runs - std::min(start.runs, sum.runs),
+          sum.run_time_ns - std::min(start.run_time_ns, sum.run_time_ns)};
+}
+
+void CostSampler::turn(const std::vector<ProgramCost>& sums, uint64_t now_ns) {
+  if (is_open_) {
+    uint64_t length_ns = std::max<uint64_t>(now_ns - opened_ns_, 1);
+    double stands_for = static_cast<double>(now_ns - covered_ns_) / static_cast<double>(length_ns);
+    for (const ProgramCost& sum : sums) {
+      Sums passed = in_window(sum);
+      Sums& estimate = estimates_[sum.name];
+      estimate.runs += static_cast<uint64_t>(static_cast<double>(passed.runs) * stands_for);
+      estimate.run_time_ns +=
+          static_cast<uint64_t>(static_cast<double>(passed.run_time_ns) * stands_for);
+    }
+    covered_ns_ = now_ns;
+    due_ns_ = now_ns + kPeriodNs - kWindowNs;
+  } else {
+    for (const ProgramCost& sum : sums) at_opening_[sum.name] = {sum.runs, sum.run_time_ns};
+    opened_ns_ = now_ns;
+    due_ns_ = now_ns + kWindowNs;
+  }
+  is_open_ = !is_open_;
+}
+
+std::vector<ProgramCost> CostSampler::costs(const std::vector<ProgramCost>& sums) const {
+  std::vector<ProgramCost> costs;
+  for (const ProgramCost& sum : sums) {
+    auto found = estimates_.find(sum.name);
+    Sums known = found == estimates_.end() ? Sums{} : found->second;
+    Sums open = is_open_ ? in_window(sum) : Sums{};
+    costs.push_back({.name = sum.name,
+                     .runs = known.runs + open.runs,
+                     .run_time_ns = known.run_time_ns + open.run_time_ns});
+  }
+  return costs;
+}
+
+}  // namespace loopsight
