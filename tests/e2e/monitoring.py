@@ -15,9 +15,9 @@ QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 @contextlib.contextmanager
-def daemon(port):
+def daemon(port, *options):
     """`loopsight run` on a port, ready."""
-    command = [LOOPSIGHT, "run", "--web.listen-address", "127.0.0.1:%d" % port]
+    command = [LOOPSIGHT, "run", "--web.listen-address", "127.0.0.1:%d" % port, *options]
     with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: answers(port) or process.poll() is not None, 60)
         assert process.poll() is None, process.stderr.read()

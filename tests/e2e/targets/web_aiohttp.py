@@ -26,9 +26,13 @@ def make_app():
     return app
 
 
-if __name__ == "__main__":
+def serve(app):
     if sys.argv[2:] == ["uvloop"]:
         import uvloop
 
         uvloop.install()
-    web.run_app(make_app(), host="127.0.0.1", port=int(sys.argv[1]), print=None)
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
+
+
+if __name__ == "__main__":
+    serve(make_app())
