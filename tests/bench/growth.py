@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 from conftest import PYTHON, running, wait_until
@@ -109,6 +110,13 @@ def room_for_processes():
     return min(limits) - running_now - 1000
 
 
+def removed(group):
+    """Whether a cgroup could be removed: once its last process is gone."""
+    with contextlib.suppress(OSError):
+        group.rmdir()
+    return not group.exists()
+
+
 @contextlib.contextmanager
 def sleeping(count):
     """So many sleeping processes in a cgroup and a session of their own."""
@@ -117,7 +125,8 @@ def sleeping(count):
 
     def enter():
         if group:
-            (group / "cgroup.procs").write_text(str(os.getpid()))
+            with contextlib.suppress(OSError):
+                (group / "cgroup.procs").write_text(str(os.getpid()))
 
     process = subprocess.Popen([PYTHON, "-c", SLEEPERS, str(count)], preexec_fn=enter,
                                start_new_session=True, **pipes)
@@ -126,10 +135,8 @@ def sleeping(count):
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        if group:
-            procs = group / "cgroup.procs"
-            wait_until(lambda: not procs.read_text(), 60)
-            group.rmdir()
+        if group and not wait_until(lambda: removed(group), 60):
+            print("%s is left behind" % group, file=sys.stderr)
 
 
 def by_sleepers(watch, options):

@@ -50,12 +50,14 @@ class Pipe(Lines):
 
 
 class Growing(Lines):
+    part = ""
+
     def arrived(self, _):
-        line = self.stream.readline()
-        if line.endswith("\n"):
-            yield line
+        self.part += self.stream.readline()
+        if self.part.endswith("\n"):
+            yield self.part
+            self.part = ""
         else:
-            self.stream.seek(self.stream.tell() - len(line.encode()))
             time.sleep(0.001)
 
 

@@ -16,7 +16,9 @@ def draw(table, path):
     if not drawn:
         return False
     script = "\n".join(header(table, path) + body(table, drawn))
-    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+    got = subprocess.run(["gnuplot"], input=script, text=True, stderr=subprocess.PIPE)
+    if got.returncode != 0:
+        raise RuntimeError("gnuplot cannot draw %s: %s" % (table.key, got.stderr))
     return True
 
 

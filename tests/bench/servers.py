@@ -13,8 +13,8 @@ from watching import FIRST_CPU, LAST_CPU, cpu_seconds
 
 OPTIONS = {  # name: (default, with --quick, what)
     "loops": ("uvloop,asyncio", "uvloop", "event loops, by commas"),
-    "pairs": (7, 1, "interleaved pairs for each observer and loop"),
-    "seconds": (3.0, 0.4, "seconds of load for each figure"),
+    "pairs": (8, 1, "interleaved pairs for each observer and loop"),
+    "seconds": (2.0, 0.4, "seconds of load for each figure"),
     "connections": (32, 32, "connections of wrk"),
     "between": (1, 99, "runs between two bare ones"),
     "warm": (1, 0, "whether each service is warmed up first"),
@@ -91,7 +91,8 @@ class Pairs:
 
     def row(self, name):
         ratios = [Spread(column) for column in zip(*self.ratios)]
-        return (name, *ratios, Spread(self.rates), Spread(self.shares))
+        share = Spread(self.shares) if name in observers.OUTSIDE else ""
+        return (name, *ratios, Spread(self.rates), share)
 
 
 def observed(name, services, options):
