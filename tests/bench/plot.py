@@ -24,7 +24,7 @@ def draw(table, path):
 
 def label(text):
     """Text below an axis, in short lines."""
-    return "\\n".join(textwrap.wrap(str(text).replace("`", ""), 14))
+    return "\\n".join(textwrap.wrap(str(text).replace("`", ""), 14, break_long_words=False))
 
 
 def quoted(text):

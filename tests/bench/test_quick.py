@@ -12,7 +12,7 @@ ROWS = {  # of each table: what its rows begin with, or how many there are
     "servers_uvloop": {"bare", "bare again", "loopsight", "loopsight --audit", "bpftrace script",
                        "asyncio debug mode", "watchdog thread", "py-spy", "austin"},
     "programs": {"sched_switch"},  # the rest depends on the kernel
-    "unrelated": 4,
+    "unrelated": 5,
     "growth_loops": 2,
     "growth_iterations": 1,
     "growth_stalls": 1,

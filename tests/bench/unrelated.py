@@ -15,6 +15,7 @@ OPTIONS = {
 }
 OPERATIONS = ("context switch, with half of a pipe's write and read", "getppid", "read of /dev/zero",
               "epoll_wait of an empty set")
+SWITCH_ALONE = "context switch alone (what a switch adds, less twice what getppid does)"
 
 
 def built(name):
@@ -41,7 +42,9 @@ class Unrelated:
 
 
 def added(measured, before, after):
-    return [one - (a + b) / 2 for one, a, b in zip(measured, before, after)]
+    """Nanoseconds more than the neighbours: of each operation, and of a switch without its calls."""
+    more = [one - (a + b) / 2 for one, a, b in zip(measured, before, after)]
+    return [*more, more[0] - 2 * more[1]]
 
 
 def rounds(unrelated, count):
@@ -69,10 +72,9 @@ def measure(options):
         unrelated.figures()  # warm
         states, bases = rounds(unrelated, options.rounds)
     rows = []
-    for i, name in enumerate(OPERATIONS):
-        of_state = {key: Spread(row[i] for row in one) for key, one in states.items()}
-        rows.append((name, Spread(row[i] for row in bases), of_state["noise"], of_state["off"],
-                     of_state["on"]))
+    for i, name in enumerate((*OPERATIONS, SWITCH_ALONE)):
+        base = Spread(row[i] for row in bases) if i < len(OPERATIONS) else ""
+        rows.append((name, base, *(Spread(row[i] for row in one) for one in states.values())))
     yield Table(
         "unrelated",
         "What an unrelated process pays, in nanoseconds a call",
