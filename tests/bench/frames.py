@@ -28,7 +28,8 @@ def measure(options):
         script = str(TARGETS / "deep_frames.py")
         programs = {}
         for depth in depths:
-            command = ["taskset", "-c", str(LAST_CPU), PYTHON, script, str(depth), str(options.sleeps)]
+            command = ["taskset", "-c", str(LAST_CPU), PYTHON, script]
+            command += [str(depth), str(options.sleeps)]
             programs[depth] = stack.enter_context(running(command, **pipes))
             programs[depth].stdout.readline()
         for _ in range(options.rounds):

@@ -86,6 +86,7 @@ def measure(options):
         rows,
         "The kernel's own statistics, in which an empty program has 25 to 60 ns. wrk polls and "
         "switches too, unwatched; the busy loop alone is asyncio's with 20,000 iterations a "
-        "second. What ran a few times a second ran with cold caches. Never ran: %s." % (", ".join(n for n in names if n not in ran) or "none"),
+        "second. What ran a few times a second ran with cold caches. Never ran: %s."
+        % (", ".join(name for name in names if name not in ran) or "none"),
         Plot("bars", 0, (2, 4, 6, 8), "ns a run", log_y=True),
     )

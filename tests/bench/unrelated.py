@@ -13,7 +13,7 @@ OPTIONS = {
     "microseconds": (5000, 1000, "length of a slice"),
     "cpu": (LAST_CPU, LAST_CPU, "where it runs"),
 }
-OPERATIONS = ("context switch, with half of a pipe's write and read", "getppid", "read of /dev/zero",
+OPERATIONS = ("context switch, with a pipe's write and read", "getppid", "read of /dev/zero",
               "epoll_wait of an empty set")
 SWITCH_ALONE = "context switch alone (what a switch adds, less twice what getppid does)"
 
@@ -42,7 +42,7 @@ class Unrelated:
 
 
 def added(measured, before, after):
-    """Nanoseconds more than the neighbours: of each operation, and of a switch without its calls."""
+    """Nanoseconds more than the neighbours: of each call, and of a switch without its calls."""
     more = [one - (a + b) / 2 for one, a, b in zip(measured, before, after)]
     return [*more, more[0] - 2 * more[1]]
 
