@@ -86,9 +86,10 @@ int64_t nanoseconds(const timespec& time) { return time.tv_sec * kNsPerSecond + 
 Fd open_source(const std::string& proc_root, uint32_t pid, const std::string& path,
                int64_t started_ns) {
   auto status = read_proc_file(fmt::format("{}/{}/status", proc_root, pid), 4096);
-  auto user = status ? file_access_id(*status, "\nUid:") : std::nullopt;
-  auto group = status ? file_access_id(*status, "\nGid:") : std::nullopt;
-  if (!user || !group) return Fd();
+  constexpr uint32_t kNobody = UINT32_MAX;  // no id: what (uid_t)-1 means everywhere
+  uint32_t user = status ? file_access_id(*status, "\nUid:").value_or(kNobody) : kNobody;
+  uint32_t group = status ? file_access_id(*status, "\nGid:").value_or(kNobody) : kNobody;
+  if (user == kNobody || group == kNobody) return Fd();
   bool absolute = path.starts_with('/');
   Fd base(open(fmt::format("{}/{}/{}", proc_root, pid, absolute ? "root" : "cwd").c_str(),
                O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -96,12 +97,12 @@ Fd open_source(const std::string& proc_root, uint32_t pid, const std::string& pa
   open_how how{};
   how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
   how.resolve = (absolute ? RESOLVE_IN_ROOT : RESOLVE_BENEATH) | RESOLVE_NO_MAGICLINKS;
-  AccessAs access(*user, *group);
+  AccessAs access(user, group);
   if (!access.ok()) return Fd();
   Fd file(static_cast<int>(syscall(SYS_openat2, base.get(), path.c_str(), &how, sizeof(how))));
   struct stat found{};
   if (!file || fstat(file.get(), &found) != 0 || !S_ISREG(found.st_mode) ||
-      found.st_size > kMaxFileBytes || !may_read(found, *user, *group))
+      found.st_size > kMaxFileBytes || !may_read(found, user, group))
     return Fd();
   constexpr int64_t kSlackNs = kNsPerSecond / 2;  // ticks and file times are coarse
   int64_t changed = std::max(nanoseconds(found.st_mtim), nanoseconds(found.st_ctim));
