@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "daemon/base/output_file.h"
 #include "daemon/base/text.h"
 #include "daemon/sink/json_sink.h"
 #include "daemon/sink/profile_sink.h"
@@ -20,10 +21,13 @@ Result<File> open_output(const std::string& path, Format format) {
       return failure("a pprof profile is binary: name a file with --output, or redirect");
     return File(stdout);
   }
-  File file(std::fopen(path.c_str(), "we"));
+  auto fd = open_output_file(path, {});
+  if (!fd) return failure(fd.error().message + "; give another path to --output");
+  File file(fdopen(fd->get(), "w"));
   if (!file)
     return failure(fmt::format("cannot write {}: {}; give another path to --output",
                                clean_text(path, 200), std::strerror(errno)));
+  fd->release();
   return file;
 }
 

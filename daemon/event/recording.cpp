@@ -11,6 +11,7 @@
 
 #include "bpf/wire.h"
 #include "daemon/base/fd.h"
+#include "daemon/base/output_file.h"
 #include "daemon/base/text.h"
 
 namespace loopsight {
@@ -35,11 +36,13 @@ constexpr const char* kMachine = "x86_64";
 
 Result<RecordingWriter> RecordingWriter::create(const std::string& path,
                                                 const RecordingHeader& header) {
-  Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  std::FILE* file = fd ? fdopen(dup(fd.get()), "wb") : nullptr;
+  auto fd = open_output_file(path, {});
+  if (!fd) return failure(fd.error().message + "; give another path to -o");
+  std::FILE* file = fdopen(fd->get(), "wb");
   if (!file)
-    return failure(fmt::format("cannot create {}: {}; give another path to -o",
+    return failure(fmt::format("cannot write {}: {}; give another path to -o",
                                clean_text(path, 200), std::strerror(errno)));
+  fd->release();
   RecordingWriter writer(path, file);
   FileHeader raw{};
   raw.magic = kMagic;

@@ -1,6 +1,5 @@
 #include "daemon/sink/json_lines_file.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "daemon/base/output_file.h"
 #include "daemon/base/text.h"
 #include "daemon/sink/json_sink.h"
 
@@ -36,23 +36,13 @@ Result<JsonLinesFile> JsonLinesFile::open(JsonLinesOptions options, WallClock cl
 }
 
 Result<void> JsonLinesFile::open_file() {
-  // Not to wait for a reader where somebody put a FIFO.
-  constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-  constexpr mode_t kMode = 0640;
   fd_.reset();
-  Fd fd(::open(options_.path.c_str(), kFlags, kMode));
-  if (!fd) {
-    if (errno == ELOOP)
-      return failure(
-          fmt::format("cannot write {}: it is a symbolic link", clean_text(options_.path, 200)));
-    return failed("write", options_.path, errno);
-  }
+  // The group that an operator gives the folder may read it, as logs are.
+  auto fd = open_output_file(options_.path, {.mode = 0640, .append = true, .only_file = true});
+  if (!fd) return tl::make_unexpected(fd.error());
   struct stat status{};
-  if (fstat(fd.get(), &status) != 0) return failed("write", options_.path, errno);
-  if (!S_ISREG(status.st_mode))
-    return failure(
-        fmt::format("cannot write {}: not a regular file", clean_text(options_.path, 200)));
-  fd_ = std::move(fd);
+  if (fstat(fd->get(), &status) != 0) return failed("write", options_.path, errno);
+  fd_ = *std::move(fd);
   size_ = static_cast<uint64_t>(status.st_size);
   torn_ = false;
   return {};
