@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -37,9 +38,32 @@ bool is_musl(std::string_view path) {
   return base_name(path).starts_with("ld-musl") || path.ends_with("-linux-musl/libc.so");
 }
 
-// Options of CPython's own command line that take the next argument.
-bool takes_argument(std::string_view option) {
-  return option == "-W" || option == "-X" || option == "--check-hash-based-pycs";
+// What CPython's own options come to: a module, code, or the index of the first argument after
+// them.
+struct Options {
+  std::optional<std::string_view> module;
+  bool code = false;
+  size_t end = 0;
+};
+
+// As CPython's getopt reads them: letters in a row, of which one that takes a value ends the row.
+Options read_options(const std::vector<std::string_view>& arguments) {
+  Options options;
+  size_t i = 1;
+  for (; i < arguments.size(); i++) {
+    std::string_view argument = arguments[i];
+    if (argument.size() < 2 || argument[0] != '-') break;
+    if (argument == "--check-hash-based-pycs") i++;
+    if (argument.starts_with("--")) continue;
+    size_t letter = argument.find_first_of("cmWX", 1);
+    if (letter == std::string_view::npos) continue;
+    std::string_view value = argument.substr(letter + 1);
+    if (argument[letter] == 'c') return {.module = std::nullopt, .code = true, .end = i};
+    if (value.empty()) value = ++i < arguments.size() ? arguments[i] : std::string_view();
+    if (argument[letter] == 'm') return {.module = value, .code = false, .end = i};
+  }
+  options.end = i;
+  return options;
 }
 
 }  // namespace
@@ -54,22 +78,15 @@ std::string program_name(const std::string& cmdline) {
     if (word.ends_with(':')) word.remove_suffix(1);
     return std::string(base_name(word).substr(0, kMaxName));
   }
-  size_t i = 1;
-  for (; i < arguments.size(); i++) {
-    std::string_view argument = arguments[i];
-    if (!argument.starts_with('-') || argument == "-") break;
-    if (argument == "-m")
-      return std::string(i + 1 < arguments.size() ? arguments[i + 1].substr(0, kMaxName)
-                                                  : std::string_view("-m"));
-    if (argument.starts_with("-m")) return std::string(argument.substr(2, kMaxName));
-    if (argument == "-c" || argument.starts_with("-c")) return "-c";
-    if (takes_argument(argument)) i++;
-  }
-  if (interpreter.starts_with("python") || interpreter.starts_with("pypy")) {
-    if (i >= arguments.size()) return std::string(interpreter.substr(0, kMaxName));
-    return std::string(base_name(arguments[i]).substr(0, kMaxName));
-  }
-  return std::string(interpreter.substr(0, kMaxName));  // an embedding program
+  // An embedding program's arguments are its own, and may be secrets.
+  if (!interpreter.starts_with("python") && !interpreter.starts_with("pypy"))
+    return std::string(interpreter.substr(0, kMaxName));
+  Options options = read_options(arguments);
+  if (options.code) return "-c";
+  if (options.module)
+    return options.module->empty() ? "-m" : std::string(options.module->substr(0, kMaxName));
+  if (options.end >= arguments.size()) return std::string(interpreter.substr(0, kMaxName));
+  return std::string(base_name(arguments[options.end]).substr(0, kMaxName));
 }
 
 ProcessFacts ProcessReader::read(uint32_t tgid) {

@@ -24,6 +24,18 @@ TEST(ProgramName, IsTheScriptOrModule) {
   EXPECT_EQ(name({"/opt/tool/embedder", "x"}), "embedder");
 }
 
+TEST(ProgramName, IsNeverAnotherArgument) {
+  EXPECT_EQ(name({"python3", "-Ic", "login('s3cret')"}), "-c");
+  EXPECT_EQ(name({"python3", "-ucprint('s3cret')"}), "-c");
+  EXPECT_EQ(name({"python3", "-um", "uvicorn", "s3cret"}), "uvicorn");
+  EXPECT_EQ(name({"python3", "-Imuvicorn", "s3cret"}), "uvicorn");
+  EXPECT_EQ(name({"python3", "-bX", "s3cret", "-Wignore", "app.py"}), "app.py");
+  EXPECT_EQ(name({"python3", "--check-hash-based-pycs", "always", "app.py"}), "app.py");
+  EXPECT_EQ(name({"python3", "-m"}), "-m");
+  EXPECT_EQ(name({"/opt/tool/embedder", "-m", "s3cret"}), "embedder");
+  EXPECT_EQ(name({"/opt/tool/embedder", "-ms3cret"}), "embedder");
+}
+
 TEST(ProgramName, TakesTheFirstWordOfATitle) {
   EXPECT_EQ(name({"gunicorn: worker [app]"}), "gunicorn");
   EXPECT_EQ(name({"celery worker -c 4 --password=x"}), "celery");
