@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "daemon/attribute/audit_events.h"
 #include "daemon/attribute/loop_evidence.h"
 #include "daemon/attribute/plumbing.h"
 #include "daemon/attribute/proc.h"
@@ -116,6 +117,12 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
         return ended;
       }
     }
+  }
+  ls_stall bare;
+  if (const auto* ended = event ? std::get_if<StallEnded>(&*event) : nullptr) {
+    bare = ended->record;
+    hide_secrets(bare.probed);
+    bytes = std::as_bytes(std::span(&bare, 1));
   }
   if (auto added = add(bytes); !added || !event) return added;
   if (const auto* stack = std::get_if<StackSeen>(&*event)) {
@@ -246,7 +253,9 @@ bool LiveSource::is_open(const ls_loop& loop) const {
 }
 
 Result<void> LiveSource::show(uint32_t row, const ls_loop& loop, uint64_t now_ns) {
-  return add(encode(LoopState{.time_ns = now_ns, .row = row, .loop = loop}));
+  LoopState state{.time_ns = now_ns, .row = row, .loop = loop};
+  hide_secrets(state.loop.probed);
+  return add(encode(state));
 }
 
 Result<void> LiveSource::end_loop(uint32_t row, uint32_t generation, uint64_t now_ns) {

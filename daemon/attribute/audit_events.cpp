@@ -99,10 +99,24 @@ constexpr AuditEvent kEvents[] = {
 };
 
 constexpr size_t kMaxArgument = 200;
+constexpr std::string_view kEllipsis = "\xE2\x80\xA6";
 
-std::string program_only(const std::string& command) {
-  std::string word = command.substr(0, command.find_first_of(" \t;|&<>\n"));
-  return word.substr(word.rfind('/') + 1);
+bool sets_variable(std::string_view word) {
+  size_t end = word.find('=');
+  constexpr std::string_view kName =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789+";
+  return end != std::string_view::npos && word.find_first_not_of(kName) == end;
+}
+
+// Without the variables set before it, which may be secrets; "" where it cannot be told.
+std::string program_only(std::string_view command) {
+  for (;;) {
+    command.remove_prefix(std::min(command.find_first_not_of(" \t\n"), command.size()));
+    std::string_view word = command.substr(0, command.find_first_of(" \t;|&<>\n"));
+    if (word.find_first_of("'\"`$\\()") != std::string_view::npos) return "";
+    if (!sets_variable(word)) return std::string(word.substr(word.rfind('/') + 1));
+    command.remove_prefix(word.size());
+  }
 }
 
 std::string bare_url(const std::string& url) {
@@ -111,12 +125,21 @@ std::string bare_url(const std::string& url) {
   if (host == std::string::npos) return text;
   host += 3;
   size_t end = std::min(text.find('/', host), text.size());
+  if (end == text.size() && text.ends_with(kEllipsis)) return "";  // cut before its user ended
   size_t user = text.rfind('@', end);
   if (user != std::string::npos && user >= host) text.erase(host, user + 1 - host);
   return text;
 }
 
-std::optional<std::string> describe_argument(const ls_call& call, ArgumentStyle style) {
+const AuditEvent* find_event(const ls_call& call) {
+  std::string_view name = fixed_string(call.event, sizeof(call.event));
+  const auto* found = std::find_if(std::begin(kEvents), std::end(kEvents),
+                                   [&](const AuditEvent& one) { return one.name == name; });
+  return found == std::end(kEvents) ? nullptr : found;
+}
+
+// The text of an argument, as far as it is shown.
+std::string shown_text(const ls_call& call, ArgumentStyle style) {
   std::string text;
   size_t shown = std::min<size_t>(call.length, LS_CALL_TEXT_SIZE);
   switch (call.kind) {
@@ -124,14 +147,19 @@ std::optional<std::string> describe_argument(const ls_call& call, ArgumentStyle 
     case LS_ARGUMENT_BYTES: {
       std::string_view bytes(reinterpret_cast<const char*>(call.text), shown);  // NOLINT
       text = clean_text(bytes, kMaxArgument);
-      if (call.length > LS_CALL_TEXT_SIZE) text += "\xE2\x80\xA6";
+      if (call.length > LS_CALL_TEXT_SIZE) text += kEllipsis;
       break;
     }
-    case LS_ARGUMENT_NUMBER: return std::to_string(call.number);
-    default: return std::nullopt;
+    default: return "";
   }
-  if (style == ArgumentStyle::kCommand) text = program_only(text);
-  if (style == ArgumentStyle::kUrl) text = bare_url(text);
+  if (style == ArgumentStyle::kCommand) return program_only(text);
+  if (style == ArgumentStyle::kUrl) return bare_url(text);
+  return text;
+}
+
+std::optional<std::string> describe_argument(const ls_call& call, ArgumentStyle style) {
+  if (call.kind == LS_ARGUMENT_NUMBER) return std::to_string(call.number);
+  std::string text = shown_text(call, style);
   if (text.empty()) return std::nullopt;
   if (call.number == 0) return text;
   return text.find(':') == std::string::npos ? fmt::format("{}:{}", text, call.number)
@@ -144,11 +172,22 @@ std::span<const AuditEvent> audit_events() { return kEvents; }
 
 std::optional<CallReport> describe_call(const ls_call& call, uint32_t cause) {
   if (call.time_ns == 0) return std::nullopt;
-  std::string_view name = fixed_string(call.event, sizeof(call.event));
-  const auto* known = std::find_if(std::begin(kEvents), std::end(kEvents),
-                                   [&](const AuditEvent& one) { return one.name == name; });
-  if (known == std::end(kEvents) || (known->causes >> cause & 1) == 0) return std::nullopt;
-  return CallReport{.event = std::string(name), .argument = describe_argument(call, known->style)};
+  const AuditEvent* known = find_event(call);
+  if (!known || (known->causes >> cause & 1) == 0) return std::nullopt;
+  return CallReport{.event = std::string(known->name),
+                    .argument = describe_argument(call, known->style)};
+}
+
+void hide_secrets(ls_probed& probed) {
+  for (ls_call* call : {&probed.call, &probed.longest_call}) {
+    const AuditEvent* known = find_event(*call);
+    if (known && known->style == ArgumentStyle::kPlain) continue;
+    std::string text = known ? shown_text(*call, known->style) : "";
+    std::fill(std::begin(call->text), std::end(call->text), 0);
+    call->length = static_cast<uint32_t>(std::min<size_t>(text.size(), LS_CALL_TEXT_SIZE));
+    std::copy_n(text.begin(), call->length, std::begin(call->text));
+    call->kind = text.empty() ? LS_ARGUMENT_NONE : LS_ARGUMENT_BYTES;
+  }
 }
 
 }  // namespace loopsight

@@ -38,4 +38,7 @@ struct CallReport {
 // The call, cleaned, where it is of the table and can have had this cause.
 std::optional<CallReport> describe_call(const ls_call& call, uint32_t cause);
 
+// Takes out of the calls what is never shown of them, so that no recording holds it either.
+void hide_secrets(ls_probed& probed);
+
 }  // namespace loopsight

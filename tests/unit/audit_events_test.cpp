@@ -56,9 +56,45 @@ TEST(DescribeCall, LeavesSecretsOut) {
       describe_call(call_of("os.system", "/usr/bin/mysql --password=hunter2", LS_ARGUMENT_BYTES),
                     LS_CAUSE_SUBPROCESS);
   EXPECT_EQ(command->argument, "mysql");
+  auto shown = [](const char* text) {
+    return describe_call(call_of("os.system", text, LS_ARGUMENT_BYTES), LS_CAUSE_SUBPROCESS)
+        ->argument;
+  };
+  EXPECT_EQ(shown("PGPASSWORD=hunter2 /usr/bin/psql -h db"), "psql");
+  EXPECT_EQ(shown(" A=hunter2  B=hunter2 psql"), "psql");
+  EXPECT_EQ(shown("./a=b --password=hunter2"), "a=b");
+  for (const char* unclear : {"A='hunter2 hunter2' psql", "A=$(cat hunter2) psql", "A=hunter2",
+                              "A=x\\ hunter2 psql", "'hunter2' x", "A=1;B=hunter2 psql", ""})
+    EXPECT_EQ(shown(unclear), std::nullopt) << unclear;
   auto url = describe_call(call_of("urllib.Request", "https://u:p@api.example/x?token=abc#f"),
                            LS_CAUSE_NETWORK);
   EXPECT_EQ(url->argument, "https://api.example/x");
+  auto cut = describe_call(call_of("urllib.Request", "https://u:" + std::string(100, 'p') + "@x/"),
+                           LS_CAUSE_NETWORK);
+  EXPECT_EQ(cut->argument, std::nullopt);
+}
+
+TEST(HideSecrets, LeavesInTheRecordOnlyWhatIsShown) {
+  ls_probed probed{};
+  probed.call =
+      call_of("os.system", "PGPASSWORD=hunter2 psql --password=hunter2", LS_ARGUMENT_BYTES);
+  probed.longest_call = call_of("urllib.Request", "https://u:hunter2@api.example/x?t=hunter2");
+  auto command = describe_call(probed.call, LS_CAUSE_SUBPROCESS);
+  auto url = describe_call(probed.longest_call, LS_CAUSE_NETWORK);
+  hide_secrets(probed);
+  std::string_view bytes(reinterpret_cast<const char*>(&probed), sizeof(probed));  // NOLINT
+  EXPECT_EQ(bytes.find("hunter2"), std::string_view::npos);
+  EXPECT_EQ(describe_call(probed.call, LS_CAUSE_SUBPROCESS)->argument, command->argument);
+  EXPECT_EQ(describe_call(probed.longest_call, LS_CAUSE_NETWORK)->argument, url->argument);
+  EXPECT_EQ(url->argument, "https://api.example/x");
+  probed.call = call_of("os.system", "A='hunter2' psql", LS_ARGUMENT_BYTES);
+  probed.longest_call = call_of("not.known", "hunter2");
+  hide_secrets(probed);
+  EXPECT_EQ(bytes.find("hunter2"), std::string_view::npos);
+  EXPECT_EQ(describe_call(probed.call, LS_CAUSE_SUBPROCESS)->argument, std::nullopt);
+  probed.call = call_of("open", "/srv/app.db");
+  hide_secrets(probed);
+  EXPECT_EQ(describe_call(probed.call, LS_CAUSE_DISK)->argument, "/srv/app.db");
 }
 
 TEST(DescribeCall, CleansAndBoundsWhatTheProgramHolds) {
