@@ -42,6 +42,8 @@ Result<void> check_pids(const std::vector<uint32_t>& pids, bool functions) {
 }  // namespace
 
 Result<int> trace(const TraceConfig& config) {
+  // Before anything is looked at or started: without the rights, /proc answers wrongly.
+  if (auto may = can_trace(); !may) return tl::make_unexpected(may.error());
   if (auto pids = check_pids(config.selection.pids, config.count_functions); !pids)
     return tl::make_unexpected(pids.error());
   std::optional<Child> child;

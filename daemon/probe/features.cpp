@@ -122,6 +122,16 @@ std::vector<Feature> probe_features() {
                       .remedy = ring == 0       ? ""
                                 : ring == EPERM ? "run as root (or with CAP_BPF)"
                                                 : "use Linux 5.15 or newer"});
+  bool storage = libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, nullptr) == 1;
+  features.push_back({.name = "task storage",
+                      .ok = storage,
+                      .required = true,
+                      .detail = storage  ? "what is known of each thread"
+                                : rights ? "this kernel has none"
+                                         : errno_text(EPERM),
+                      .remedy = storage  ? ""
+                                : rights ? "use Linux 5.15 or newer"
+                                         : "run as root (or with CAP_BPF)"});
   features.push_back(tracing_feature("sched_switch", "sched_switch", "the split by cause"));
   features.push_back(
       tracing_feature("process tracepoints", "sched_process_exec", "starts, forks and exits"));

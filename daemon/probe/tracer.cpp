@@ -76,7 +76,19 @@ bool is_attached_later(std::string_view name) {
          name.starts_with("waker_");
 }
 
-Result<void> check_ground() {
+// The one line for a kernel that lacks what we cannot do without; "" where it has all of it.
+std::string what_is_missing() {
+  auto features = probe_features();
+  for (const Feature& feature : features)
+    if (feature.required && !feature.ok)
+      return fmt::format("cannot trace on Linux {}: {}: {}; {}", features[0].detail, feature.name,
+                         feature.detail, feature.remedy);
+  return "";
+}
+
+}  // namespace
+
+Result<void> can_trace() {
   if (!may_trace())
     return failure(
         "cannot load BPF programs: not root, and without CAP_BPF and CAP_PERFMON; run it with sudo "
@@ -93,15 +105,13 @@ Result<void> check_ground() {
   return {};
 }
 
-}  // namespace
-
 Tracer::Tracer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Tracer::Tracer(Tracer&&) noexcept = default;
 Tracer& Tracer::operator=(Tracer&&) noexcept = default;
 Tracer::~Tracer() = default;
 
 Result<Tracer> Tracer::open(const TracerOptions& options) {
-  if (auto ground = check_ground(); !ground) return tl::make_unexpected(ground.error());
+  if (auto ground = can_trace(); !ground) return tl::make_unexpected(ground.error());
   libbpf_set_print(keep_complaint);
   libbpf_complaint().clear();
   auto state = std::make_unique<State>();
@@ -120,7 +130,8 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
                              skeleton->progs.audit_probe, skeleton->progs.function_probe})
     if (multi) use_multi_links(probe);
   // The callback of epoll shows every kind of descriptor, the tracepoint sockets only.
-  bool callback = options.exact_delays && can_attach_fentry("ep_poll_callback");
+  bool callback =
+      options.exact_delays && options.allow_fentry && can_attach_fentry("ep_poll_callback");
   bool socket = options.exact_delays && !callback && can_attach_tracepoint("sk_data_ready");
   skeleton->rodata->exact_delays = callback || socket;
   if (!skeleton->rodata->exact_delays) bpf_map__set_max_entries(skeleton->maps.arrivals, 64);
@@ -145,11 +156,14 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
       wanted = socket;
     bpf_program__set_autoload(program, wanted);
   }
-  if (int error = loopsight_bpf__load(skeleton); error != 0)
+  if (int error = loopsight_bpf__load(skeleton); error != 0) {
+    std::string complaint = libbpf_complaint();
+    if (auto missing = what_is_missing(); !missing.empty()) return failure(missing);
     return failure(
         fmt::format("the kernel refuses the BPF programs: {} ({}); 'loopsight check' says "
                     "what is missing",
-                    std::strerror(-error), libbpf_complaint()));
+                    std::strerror(-error), complaint));
+  }
 
   for (uint32_t row = 1; row < LS_MAX_LOOPS; row++)
     bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_rows), nullptr, &row, BPF_ANY);

@@ -37,6 +37,9 @@ struct ProbeStatus {
   std::string why_not;  // "" where attached
 };
 
+// Errors: no rights, no type information of the kernel, another PID namespace.
+Result<void> can_trace();
+
 class Tracer {
  public:
   // Loads all programs; nothing is attached yet. Errors: no rights, no BTF, the kernel refuses a
