@@ -7,9 +7,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "daemon/event/codec.h"
@@ -17,13 +19,20 @@
 
 namespace loopsight {
 
+// LOOPSIGHT_TEST_HOOKS=tracepoints leaves fentry alone where the kernel has it (tests/vm/run).
+inline bool fentry_is_allowed() {
+  const char* hooks = std::getenv("LOOPSIGHT_TEST_HOOKS");
+  return !hooks || std::string_view(hooks) != "tracepoints";
+}
+
 class TracedSelf : public testing::Test {
  protected:
   static constexpr uint64_t kThresholdNs = 20'000'000;
 
   void SetUp() override { start({.threshold_ns = kThresholdNs, .listed_only = true}); }
 
-  void start(const TracerOptions& options) {
+  void start(TracerOptions options) {
+    options.allow_fentry = fentry_is_allowed();
     if (geteuid() != 0) GTEST_SKIP() << "needs root to load BPF programs";
     tracer_.reset();
     auto opened = Tracer::open(options);

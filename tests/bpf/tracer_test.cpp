@@ -228,6 +228,7 @@ TEST(Features, TellsWhatTheKernelCanDo) {
 
 TEST(Features, TheFentryFamilyWorksWhereTheKernelAllowsIt) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root to load BPF programs";
+  if (!fentry_is_allowed()) GTEST_SKIP() << "asked to leave fentry alone";
   if (!can_attach_fentry("__x64_sys_epoll_wait")) GTEST_SKIP() << "this kernel refuses fentry";
   auto tracer = Tracer::open({.listed_only = true, .allow_fentry = true});
   ASSERT_TRUE(tracer) << tracer.error().message;
