@@ -6,6 +6,7 @@ starts the unit as it is, sandbox, user and capabilities included; what it canno
 and processor time, and hide /home.
 """
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -15,7 +16,7 @@ import subprocess
 import tempfile
 
 import pytest
-from conftest import LOOPSIGHT, PYTHON, ROOT, free_port, http_get, running, wait_until
+from conftest import LOOPSIGHT, PYTHON, ROOT, TARGETS, free_port, http_get, running, wait_until
 from test_configuration import program
 from test_metrics import value
 
@@ -202,6 +203,29 @@ def test_a_reload_keeps_the_process_and_its_counts(manager):
     # Not less: what happened just before may have been published meanwhile.
     after = value(manager.port, "loopsight_stalls_total", workload="inside.py", cause="sleep")
     assert after >= before > 0
+
+
+def test_what_the_sandbox_forbids_cannot_be_done(manager):
+    unit = (UNITS / "loopsight.service").read_text()
+    unit = re.sub("^(ExecStart|ExecReload|Type|WatchdogSec|Restart)=.*\n", "", unit, flags=re.M)
+    results = manager.folder / "results" / "json"
+    results.parent.mkdir()
+    results.parent.chmod(0o777)
+    shutil.copy(TARGETS / "forbidden.py", manager.folder / "forbidden.py")
+    (manager.folder / "units" / "forbidden.service").write_text(unit)
+    manager.drop_in(
+        "forbidden.service",
+        "[Service]\nType=oneshot\nExecStart=%s %s/forbidden.py %s\nReadWritePaths=%s\n"
+        "ProtectHome=read-only\nUser=nobody\nGroup=nogroup\nTimeoutStartSec=90\n"
+        "StandardOutput=append:%s\nStandardError=append:%s\n"
+        % (PYTHON, manager.folder, results, results.parent, manager.log, manager.log),
+    )
+    manager.systemctl("daemon-reload")
+    manager.systemctl("start", "forbidden.service")
+    found = json.loads(results.read_text())
+    assert found.pop("setfsuid") == "done" and len(found) >= 20
+    allowed = {name: what for name, what in found.items() if what not in ("EPERM", "EACCES", "EROFS", "EAFNOSUPPORT")}
+    assert allowed == {}
 
 
 def test_a_stuck_daemon_is_started_anew(manager):
