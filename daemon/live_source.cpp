@@ -118,11 +118,17 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
       }
     }
   }
-  ls_stall bare;
+  // What of a program's memory is never shown goes no further than here, and into no recording.
+  ls_stall bare_stall;
+  ls_poller bare_poller;
   if (const auto* ended = event ? std::get_if<StallEnded>(&*event) : nullptr) {
-    bare = ended->record;
-    hide_secrets(bare.probed);
-    bytes = std::as_bytes(std::span(&bare, 1));
+    bare_stall = ended->record;
+    hide_secrets(bare_stall.probed);
+    bytes = std::as_bytes(std::span(&bare_stall, 1));
+  } else if (const auto* polling = event ? std::get_if<PollerSeen>(&*event) : nullptr) {
+    bare_poller = polling->record;
+    std::fill(std::begin(bare_poller.stack), std::end(bare_poller.stack), 0);
+    bytes = std::as_bytes(std::span(&bare_poller, 1));
   }
   if (auto added = add(bytes); !added || !event) return added;
   if (const auto* stack = std::get_if<StackSeen>(&*event)) {
