@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
 #include "daemon/attribute/proc.h"
+#include "daemon/base/json_fields.h"
 
 namespace loopsight {
 namespace {
@@ -54,26 +54,22 @@ std::optional<Pod> find_pod(const std::string& host, const std::string& uid) {
   return std::nullopt;
 }
 
-nlohmann::json read_json(const std::string& path) {
+using Json = nlohmann::ordered_json;
+
+Json read_json(const std::string& path) {
   auto text = read_proc_file(path, kMaxJson);
-  return text ? nlohmann::json::parse(*text, nullptr, false) : nlohmann::json();
+  return text ? parse_json(*text) : Json();
 }
 
-// Null where it is not there, of whatever type `json` is.
-nlohmann::json member(const nlohmann::json& json, const char* key) {
-  if (!json.is_object()) return nullptr;
-  auto found = json.find(key);
-  return found == json.end() ? nlohmann::json() : *found;
-}
-
-std::string text_at(const nlohmann::json& json, const char* key) {
-  auto value = member(json, key);
+// As the engine has it; names are cleaned where they are shown.
+std::string text_at(const Json& json, const char* key) {
+  const Json& value = json_member(json, key);
   return value.is_string() ? value.get<std::string>() : "";
 }
 
 std::string docker_name(const std::string& host, const std::string& id) {
-  auto json = read_json(fmt::format("{}/var/lib/docker/containers/{}/config.v2.json", host, id));
-  auto labels = member(member(json, "Config"), "Labels");
+  Json json = read_json(fmt::format("{}/var/lib/docker/containers/{}/config.v2.json", host, id));
+  const Json& labels = json_member(json_member(json, "Config"), "Labels");
   // The names of a service's tasks have an id that changes; a scaled service's containers have a
   // number, which is what workers are for.
   if (auto swarm = text_at(labels, "com.docker.swarm.service.name"); !swarm.empty()) return swarm;
@@ -85,11 +81,11 @@ std::string docker_name(const std::string& host, const std::string& id) {
 }
 
 std::string podman_name(const std::string& host, const std::string& id) {
-  auto json = read_json(host + "/var/lib/containers/storage/overlay-containers/containers.json");
+  Json json = read_json(host + "/var/lib/containers/storage/overlay-containers/containers.json");
   if (!json.is_array()) return "";
-  for (const auto& container : json) {
+  for (const Json& container : json) {
     if (text_at(container, "id") != id) continue;
-    auto names = member(container, "names");
+    const Json& names = json_member(container, "names");
     bool named = names.is_array() && !names.empty() && names.front().is_string();
     return named ? names.front().get<std::string>() : "";
   }

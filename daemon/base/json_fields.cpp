@@ -6,6 +6,23 @@ namespace loopsight {
 
 using Json = nlohmann::ordered_json;
 
+bool is_nested_deeply(std::string_view json) {
+  size_t depth = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < json.size(); i++) {
+    char c = json[i];
+    if (in_text && c == '\\')
+      i++;
+    else if (c == '"')
+      in_text = !in_text;
+    else if (!in_text && (c == '[' || c == '{') && ++depth > kMaxJsonDepth)
+      return true;
+    else if (!in_text && (c == ']' || c == '}') && depth > 0)
+      depth--;
+  }
+  return false;
+}
+
 const Json& json_member(const Json& json, const char* key) {
   static const Json kNull;
   if (!json.is_object()) return kNull;

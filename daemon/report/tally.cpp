@@ -114,7 +114,7 @@ LoopTally* Tally::loop_of(LoopKey key) {
 }
 
 void Tally::add_line(std::string_view line) {
-  Json json = Json::parse(line, nullptr, false);
+  Json json = parse_json(line);
   if (json.is_discarded())
     bad_lines_++;
   else

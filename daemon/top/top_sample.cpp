@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "daemon/base/json_fields.h"
+#include "daemon/base/text.h"
 #include "daemon/event/event.h"
 
 namespace loopsight {
@@ -47,7 +48,7 @@ TopStall read_stall(const Json& json) {
                  .cause = json_text(json, "cause", kMaxName),
                  .advice = json_text(json, "advice", kMaxAdvice)};
   if (std::string time = json_text(json, "time", kMaxName); time.size() > 19)
-    stall.time = time.substr(11, 8);
+    stall.time = clean_text(time.substr(11, 8), 24);  // may be cut inside a character
   const Json& in_progress = json_member(json, "in_progress");
   stall.in_progress = in_progress.is_boolean() && in_progress.get<bool>();
   const Json& culprit = json_member(json, "culprit");
@@ -66,8 +67,8 @@ TopStall read_stall(const Json& json) {
 
 Result<TopSample> parse_sample(std::string_view loops, std::string_view stalls) {
   TopSample sample;
-  Json loop_list = Json::parse(loops, nullptr, false);
-  Json stall_list = Json::parse(stalls, nullptr, false);
+  Json loop_list = parse_json(loops);
+  Json stall_list = parse_json(stalls);
   if (!loop_list.is_array() || !stall_list.is_array())
     return failure("the answer is not that of loopsight's daemon");
   for (const Json& one : loop_list)

@@ -118,6 +118,16 @@ TEST_F(FindContainerNames, ReadsDockersNames) {
   }
 }
 
+// A copy of such a value would need more stack than there is.
+TEST_F(FindContainerNames, BelievesNoDeeplyNestedFile) {
+  std::string brackets = std::string(1 << 20, '[') + std::string(1 << 20, ']');
+  write("1/root/var/lib/docker/containers/" + kId + "/config.v2.json",
+        R"({"Name": "/shop", "Config": )" + brackets + "}");
+  write("1/root/var/lib/containers/storage/overlay-containers/containers.json",
+        R"([{"id": ")" + kId + R"(", "names": )" + brackets + "}]");
+  EXPECT_EQ(find({.container = kId}).workload, "");
+}
+
 TEST_F(FindContainerNames, ReadsPodmansNames) {
   std::string file = "1/root/var/lib/containers/storage/overlay-containers/containers.json";
   write(file, R"([{"id":"b","names":["x"]},{"id":")" + kId + R"(","names":["web"]}])");

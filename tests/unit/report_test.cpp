@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "daemon/base/json_fields.h"
 #include "daemon/report/durations.h"
 #include "daemon/report/line_reader.h"
 #include "daemon/report/markdown.h"
@@ -258,6 +259,18 @@ TEST(Report, SaysWhereTheWindowIsNotKnown) {
   EXPECT_TRUE(json["watched_seconds"].is_null());
   EXPECT_EQ(json["stalls"], 1);
   EXPECT_EQ(json["caveats"].size(), caveats(one).size());
+}
+
+TEST(Tally, ALineOfBracketsIsABadLine) {
+  Tally tally;
+  size_t most = kMaxLineBytes / 2 - 100;
+  std::string brackets = std::string(most, '[') + std::string(most, ']');
+  tally.add_line(brackets);
+  tally.add_line(R"({"type": "stall", "culprit": )" + brackets + "}");
+  std::string text = R"({"type": ")" + std::string(1000, '[') + R"(\"[[", "b": []})";
+  EXPECT_FALSE(is_nested_deeply(text));  // brackets in a text are none
+  EXPECT_TRUE(is_nested_deeply(brackets));
+  EXPECT_EQ(tally.bad_lines(), 2U);
 }
 
 }  // namespace
