@@ -69,7 +69,7 @@ void PoolWatch::on_pool(const PoolState& event, const SeenPool& seen, Pool& pool
   if (event.cpus_quota) open.cpus_quota = event.cpus_quota;
   if (now_ns < pool.next_report_ns) return;
   uint64_t next = kFirstReportNs;
-  while (next <= open.duration_ns()) next *= 2;
+  while (next <= open.duration_ns() && next < UINT64_MAX / 2) next *= 2;
   pool.next_report_ns = open.start_ns + next;
   findings.saturations.push_back(open);
 }

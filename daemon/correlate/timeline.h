@@ -16,6 +16,7 @@
 // changes with its owner, so a late record of an earlier owner is recognised.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -27,7 +28,10 @@ namespace loopsight {
 
 class Timeline {
  public:
-  explicit Timeline(uint64_t threshold_ns) : threshold_ns_(threshold_ns) {}
+  // `threshold_ns` is held to 1 ns at least and a day at most.
+  explicit Timeline(uint64_t threshold_ns)
+      : threshold_ns_(std::clamp<uint64_t>(threshold_ns, 1, kMaxThresholdNs)) {}
+  static constexpr uint64_t kMaxThresholdNs = 86'400'000'000'000;
 
   Findings on_poller(const PollerSeen& event);
   Findings on_verdict(const LoopVerdict& event);

@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
+#include "daemon/base/json_fields.h"
 #include "daemon/event/pool_codec.h"
 
 namespace loopsight {
@@ -58,8 +62,24 @@ Result<Record> copy(std::span<const std::byte> bytes) {
   return record;
 }
 
+// Eighteen years since the host was started. What is beyond is damaged, and sums of what is below
+// do not wrap.
+constexpr uint64_t kLatestNs = uint64_t{1} << 59;
+
 bool valid_row(uint32_t row) { return row > 0 && row < LS_MAX_LOOPS; }
-bool valid_wait(const ls_wait& wait) { return wait.cause < LS_CAUSES; }
+bool valid_times(std::initializer_list<uint64_t> times) {
+  return std::all_of(times.begin(), times.end(), [](uint64_t ns) { return ns <= kLatestNs; });
+}
+bool valid_causes(const __u64 (&causes)[LS_CAUSES]) {
+  return std::all_of(std::begin(causes), std::end(causes),
+                     [](uint64_t ns) { return ns <= kLatestNs; });
+}
+bool valid_wait(const ls_wait& wait) {
+  return wait.cause < LS_CAUSES && valid_times({wait.start_ns, wait.duration_ns});
+}
+bool valid_probed(const ls_probed& probed) {
+  return valid_times({probed.gc_ns, probed.gc_longest_ns, probed.import_ns});
+}
 
 template <typename EventType, typename Record>
 Result<Event> wrap(std::span<const std::byte> bytes) {
@@ -69,17 +89,20 @@ Result<Event> wrap(std::span<const std::byte> bytes) {
     if (!valid_row(record->row)) return failure(fmt::format("row {} out of range", record->row));
   }
   if constexpr (std::is_same_v<Record, ls_stall>) {
-    if (!valid_wait(record->longest))
-      return failure(fmt::format("cause {} out of range", record->longest.cause));
+    if (!valid_wait(record->longest) || !valid_probed(record->probed) ||
+        !valid_causes(record->phase_ns) || !valid_times({record->end_ns}))
+      return failure("a stall's cause or time is out of range");
     if (record->end_ns < record->start_ns) return failure("stall ends before it starts");
   }
   if constexpr (std::is_same_v<Record, ls_waiters_record>) {
     const ls_waiters& waiters = record->waiters;
-    if (waiters.end_ns < waiters.start_ns || waiters.seen > waiters.ready)
+    if (waiters.end_ns < waiters.start_ns || waiters.seen > waiters.ready ||
+        !valid_times({waiters.end_ns, waiters.timer_late_ns, waiters.wait_ns, waiters.longest_ns}))
       return failure("waiters that contradict themselves");
   }
   if constexpr (std::is_same_v<Record, ls_waker>) {
-    if (!valid_wait(record->wait) || record->stack.count > LS_MAX_FRAMES)
+    if (!valid_wait(record->wait) || record->stack.count > LS_MAX_FRAMES ||
+        !valid_times({record->phase_start_ns, record->slice_start_ns}))
       return failure("a waker's wait or stack is out of range");
   }
   if constexpr (std::is_same_v<Record, ls_stack_record>) {
@@ -87,6 +110,8 @@ Result<Event> wrap(std::span<const std::byte> bytes) {
       return failure(fmt::format("stack of {} frames", record->stack.count));
     if (record->cause >= LS_CAUSES)
       return failure(fmt::format("cause {} out of range", record->cause));
+    if (!valid_times({record->phase_start_ns, record->slice_start_ns, record->slice_ns}))
+      return failure("a stack's time is out of range");
   }
   return Event(EventType{*record});
 }
@@ -95,9 +120,12 @@ Result<Event> decode_state(std::span<const std::byte> bytes) {
   auto record = copy<StateRecord>(bytes);
   if (!record) return tl::make_unexpected(record.error());
   if (!valid_row(record->row)) return failure(fmt::format("row {} out of range", record->row));
-  if (!valid_wait(record->loop.wait) || !valid_wait(record->loop.longest) ||
-      record->loop.running_cause >= LS_CAUSES)
-    return failure("cause out of range");
+  const ls_loop& loop = record->loop;
+  if (!valid_wait(loop.wait) || !valid_wait(loop.longest) || loop.running_cause >= LS_CAUSES ||
+      !valid_causes(loop.phase_ns) || !valid_probed(loop.probed) ||
+      !valid_times({loop.phase_start_ns, loop.slice_start_ns, loop.slice_end_ns, loop.threshold_ns,
+                    loop.gc_start_ns, loop.import_start_ns}))
+    return failure("a loop's cause or time is out of range");
   return Event(
       LoopState{.time_ns = record->header.time_ns, .row = record->row, .loop = record->loop});
 }
@@ -115,8 +143,12 @@ Result<Event> decode_verdict(std::span<const std::byte> bytes) {
                            .kind = static_cast<LoopKind>(record->kind)});
 }
 
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> payload) {
-  auto json = nlohmann::json::parse(payload.begin(), payload.end(), nullptr, false);
+  auto json = parse_json<nlohmann::json>(as_text(payload));
   if (!json.is_object()) return failure("process facts are no JSON object");
   ProcessFacts facts;
   facts.tgid = header.tgid;
@@ -140,7 +172,7 @@ Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> p
 }
 
 Result<Event> decode_source(const ls_header& header, std::span<const std::byte> payload) {
-  auto json = nlohmann::json::parse(payload.begin(), payload.end(), nullptr, false);
+  auto json = parse_json<nlohmann::json>(as_text(payload));
   if (!json.is_object()) return failure("source lines are no JSON object");
   SourceSeen source{.time_ns = header.time_ns, .tgid = header.tgid};
   auto read = [&](const char* key, auto& value) {
@@ -184,6 +216,7 @@ Result<Event> decode(std::span<const std::byte> bytes) {
   std::memcpy(&header, bytes.data(), sizeof(header));
   if (header.size != bytes.size())
     return failure(fmt::format("record says {} bytes and has {}", header.size, bytes.size()));
+  if (!valid_times({header.time_ns})) return failure("a record's time is out of range");
   switch (header.kind) {
     case LS_KIND_POLLER: return wrap<PollerSeen, ls_poller>(bytes);
     case LS_KIND_STALL: return wrap<StallEnded, ls_stall>(bytes);

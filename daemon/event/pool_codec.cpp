@@ -4,6 +4,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "daemon/base/json_fields.h"
+
 namespace loopsight {
 namespace {
 
@@ -82,11 +84,15 @@ Json pools_json(const PoolState& state) {
 }
 
 Result<PoolState> decode_pools(const ls_header& header, std::span<const std::byte> payload) {
-  auto json = Json::parse(payload.begin(), payload.end(), nullptr, false);
+  auto json = parse_json<Json>({reinterpret_cast<const char*>(payload.data()), payload.size()});
   if (!json.is_object()) return failure("thread pools are no JSON object");
   PoolState state{.time_ns = header.time_ns, .tgid = header.tgid};
   read(json, "cpus_used", state.cpus_used);
   read(json, "cpus_quota", state.cpus_quota);
+  constexpr double kMostCpus = 1e6;
+  for (const auto& cpus : {state.cpus_used, state.cpus_quota})
+    if (cpus && !(*cpus >= 0 && *cpus <= kMostCpus))
+      return failure("a number of CPUs that cannot be");
   auto pools = json.find("pools");
   if (pools == json.end() || !pools->is_array()) return failure("no list of thread pools");
   for (const Json& one : *pools) {

@@ -30,7 +30,7 @@ int64_t WallClock::current_offset_ns() {
 
 uint64_t WallClock::realtime_ns(uint64_t monotonic_ns) const {
   int64_t offset = is_live_ ? current_offset_ns() : offset_ns_;
-  return static_cast<uint64_t>(static_cast<int64_t>(monotonic_ns) + offset);
+  return monotonic_ns + static_cast<uint64_t>(offset);  // a recording's may be any number
 }
 
 }  // namespace loopsight

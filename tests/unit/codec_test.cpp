@@ -162,5 +162,49 @@ TEST(Encode, StateVerdictAndLossComeBack) {
   EXPECT_EQ(std::get<Lost>(*decode(encode(Lost{.time_ns = 1, .records = 3}))).records, 3U);
 }
 
+TEST(Decode, RefusesTimesPastAnyUptime) {
+  for (uint64_t ns : {UINT64_MAX, uint64_t{1} << 63, (uint64_t{1} << 59) + 1}) {
+    ls_stall late = good_stall();
+    late.header.time_ns = ns;
+    EXPECT_FALSE(decode(bytes_of(late, LS_KIND_STALL)));
+    ls_stall endless = good_stall();
+    endless.end_ns = ns;
+    EXPECT_FALSE(decode(bytes_of(endless, LS_KIND_STALL)));
+    ls_stall full = good_stall();  // as sums of causes wrap, they add up to anything
+    full.phase_ns[LS_CAUSE_CPU] = ns;
+    EXPECT_FALSE(decode(bytes_of(full, LS_KIND_STALL)));
+    ls_stack_record stack{};
+    stack.row = 3;
+    stack.slice_ns = ns;
+    EXPECT_FALSE(decode(bytes_of(stack, LS_KIND_STACK)));
+    LoopState state{.time_ns = 5, .row = 3};
+    ASSERT_TRUE(decode(encode(state)));
+    for (auto* time :
+         {&state.loop.phase_start_ns, &state.loop.slice_start_ns, &state.loop.threshold_ns,
+          &state.loop.phase_ns[LS_CAUSE_GC], &state.loop.wait.start_ns, &state.loop.probed.gc_ns}) {
+      *time = ns;
+      EXPECT_FALSE(decode(encode(state)));
+      *time = 0;
+    }
+    EXPECT_FALSE(decode(encode(PoolState{.time_ns = ns})));
+  }
+}
+
+TEST(Decode, RefusesJsonNestedDeeply) {
+  auto facts = encode(ProcessFacts{.tgid = 7}, 1);
+  std::string json = R"({"comm": )" + std::string(30'000, '[') + std::string(30'000, ']') + "}";
+  facts.resize(sizeof(ls_header) + json.size());
+  std::memcpy(facts.data() + sizeof(ls_header), json.data(), json.size());
+  auto size = static_cast<uint32_t>(facts.size());
+  std::memcpy(facts.data() + offsetof(ls_header, size), &size, sizeof(size));
+  EXPECT_FALSE(decode(facts));
+}
+
+TEST(Decode, RefusesNumbersOfCpusThatCannotBe) {
+  EXPECT_TRUE(decode(encode(PoolState{.time_ns = 1, .cpus_used = 3.5})));
+  EXPECT_FALSE(decode(encode(PoolState{.time_ns = 1, .cpus_used = -1})));
+  EXPECT_FALSE(decode(encode(PoolState{.time_ns = 1, .cpus_quota = 1e300})));
+}
+
 }  // namespace
 }  // namespace loopsight

@@ -123,5 +123,11 @@ TEST(PoolWatch, SurvivesTimesThatRunBackwards) {
   for (const Saturation& one : watch.on_exit(7, 1).saturations) EXPECT_GE(one.end_ns, one.start_ns);
 }
 
+TEST(PoolWatch, AWaitPastAnyUptimeEnds) {
+  PoolWatch watch;
+  auto found = watch.on_state(at(UINT64_MAX - kSecond, full(UINT64_MAX - 2 * kSecond)));
+  EXPECT_EQ(found.saturations.size(), 1U);
+}
+
 }  // namespace
 }  // namespace loopsight

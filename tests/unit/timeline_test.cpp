@@ -410,5 +410,15 @@ TEST_F(TimelineTest, CountsLostRecords) {
   EXPECT_EQ(timeline_.lost_records(), 7U);
 }
 
+// Doubling nothing until it is as large as the age would never end.
+TEST(Timeline, AThresholdOfNothingIsOneAllTheSame) {
+  Timeline timeline(0);
+  EXPECT_EQ(timeline.threshold_ns(), 1U);
+  timeline.on_poller(poller());
+  timeline.on_verdict(verdict(true));
+  EXPECT_EQ(timeline.on_state(state(1000, LS_PHASE_BUSY, 100)).stalls.size(), 1U);
+  EXPECT_LE(Timeline(UINT64_MAX).threshold_ns(), 86'400'000'000'000U);
+}
+
 }  // namespace
 }  // namespace loopsight
