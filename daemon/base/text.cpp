@@ -36,6 +36,18 @@ size_t utf8_length(std::string_view text) {
   return 0;
 }
 
+// A character that is not seen but breaks or reorders the line that it is in: the C1 controls
+// (U+0080 to U+009F), the line and paragraph separators, and Unicode's bidirectional controls with
+// their isolates (U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069).
+bool is_format(std::string_view character) {
+  auto last = static_cast<unsigned char>(character.back());
+  std::string_view before = character.substr(0, character.size() - 1);
+  if (before == "\xC2") return last < 0xA0;
+  if (before == "\xD8") return last == 0x9C;
+  if (before == "\xE2\x80") return last == 0x8E || last == 0x8F || (last >= 0xA8 && last <= 0xAE);
+  return before == "\xE2\x81" && last >= 0xA6 && last <= 0xA9;
+}
+
 }  // namespace
 
 Result<uint64_t> parse_duration_ns(std::string_view text) {
@@ -88,13 +100,7 @@ std::string clean_text(std::string_view raw, size_t max_bytes) {
     std::string_view piece = length == 0 ? kReplacement : raw.substr(0, length);
     unsigned char first = static_cast<unsigned char>(raw[0]);
     bool control = length == 1 && (first < 0x20 || first == 0x7F);
-    // C1 controls (U+0080 to U+009F) and the characters that reorder or break a line of text.
-    if (length == 2 && first == 0xC2 && static_cast<unsigned char>(raw[1]) < 0xA0) control = true;
-    if (length == 3 && (piece.substr(0, 2) == "\xE2\x80")) {
-      auto last = static_cast<unsigned char>(piece[2]);
-      if ((last >= 0xA8 && last <= 0xAE)) control = true;
-    }
-    if (control) piece = "?";
+    if (control || (length > 1 && is_format(piece))) piece = "?";
     if (clean.size() + piece.size() > max_bytes) {
       while (!clean.empty() && clean.size() + kEllipsis.size() > max_bytes) {
         while (!clean.empty() && (static_cast<unsigned char>(clean.back()) & 0xC0) == 0x80)

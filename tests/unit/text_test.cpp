@@ -65,5 +65,12 @@ TEST(FormatUtc, ShowsMicroseconds) {
   EXPECT_EQ(format_utc(1'795'370'645'123'456'789), "2026-11-22T18:04:05.123456Z");
 }
 
+TEST(CleanText, LetsNothingTurnALineAround) {
+  for (const char* hidden : {"\u061C", "\u200E", "\u200F", "\u2028", "\u202A", "\u202E", "\u2066",
+                             "\u2067", "\u2068", "\u2069"})
+    EXPECT_EQ(clean_text(std::string("a") + hidden + "b", 100), "a?b") << hidden;
+  EXPECT_EQ(clean_text("\u2065\u206A\u200D\u0627", 100), "\u2065\u206A\u200D\u0627");
+}
+
 }  // namespace
 }  // namespace loopsight
