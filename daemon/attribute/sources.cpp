@@ -5,17 +5,22 @@
 namespace loopsight {
 namespace {
 
+constexpr size_t kMaxBytes = 16384;   // of one
 constexpr size_t kMaxSources = 8192;  // then those of the smallest pid go
 
 }  // namespace
 
 void Sources::on_source(const SourceSeen& source) {
+  if (source.text.size() > kMaxBytes) return;
   if (lines_.size() >= kMaxSources) on_exit(std::get<0>(lines_.begin()->first));
   lines_[{source.tgid, source.file, source.line, source.end_line}] = source.text;
 }
 
 void Sources::on_exit(uint32_t tgid) {
-  lines_.erase(lines_.lower_bound({tgid, "", 0, 0}), lines_.lower_bound({tgid + 1, "", 0, 0}));
+  auto first = lines_.lower_bound({tgid, "", 0, 0});
+  auto last = first;
+  while (last != lines_.end() && std::get<0>(last->first) == tgid) ++last;
+  lines_.erase(first, last);
 }
 
 std::string Sources::expression(uint32_t tgid, const Frame& frame) const {

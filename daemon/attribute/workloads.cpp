@@ -37,6 +37,8 @@ void Workloads::on_facts(const ProcessFacts& facts) {
                           .container = clean_text(facts.container, kMaxLabelBytes),
                           .pod = clean_text(facts.pod, 2 * kMaxLabelBytes)};
   std::set<uint32_t>& used = workers_[process.workload];
+  if (!used.empty() && *used.rbegin() + size_t{1} == used.size())
+    process.worker = static_cast<uint32_t>(used.size());  // there is no gap
   while (used.contains(process.worker)) process.worker++;
   used.insert(process.worker);
   processes_[facts.tgid] = std::move(process);

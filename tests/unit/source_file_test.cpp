@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "daemon/attribute/sources.h"
+
 namespace loopsight {
 namespace {
 
@@ -120,6 +122,16 @@ TEST_F(SourceFile, ReadsOnlyWhatTheProcessMayRead) {
   // And we are ourselves again.
   std::ofstream(root_ / "jail/srv/after.py") << "x";
   EXPECT_TRUE(fs::exists(root_ / "jail/srv/after.py"));
+}
+
+TEST(Sources, ForgetTheProcessWithTheLargestNumberAlone) {
+  Sources sources;
+  for (uint32_t tgid : {0U, 7U, UINT32_MAX})
+    sources.on_source({.tgid = tgid, .file = "/a.py", .line = 1, .end_line = 1, .text = "a"});
+  sources.on_exit(UINT32_MAX);
+  EXPECT_EQ(sources.size(), 2U);
+  sources.on_source({.tgid = 8, .file = "/a.py", .text = std::string(60'000, 'a')});
+  EXPECT_EQ(sources.size(), 2U);  // a recording's may be longer than any that is read
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 namespace loopsight {
 namespace {
 
@@ -50,6 +52,20 @@ TEST(Workloads, KnowsWhatItDoesNotKnow) {
   Workloads workloads;
   workloads.on_exit(5);
   EXPECT_EQ(workloads.find(5).workload, "unknown");
+}
+
+// A recording may describe as many as it likes; to search for each from the first took minutes.
+TEST(Workloads, ManyProcessesOfOneWorkloadTakeNoSearch) {
+  Workloads workloads;
+  auto start = std::chrono::steady_clock::now();
+  for (uint32_t tgid = 1; tgid <= 100'000; tgid++)
+    workloads.on_facts({.tgid = tgid, .is_python = true, .program = "app.py"});
+  std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  EXPECT_LT(took.count(), 20);
+  EXPECT_EQ(workloads.find(100'000).worker, 99'999U);
+  workloads.on_exit(500);
+  workloads.on_facts({.tgid = 500, .is_python = true, .program = "app.py"});
+  EXPECT_EQ(workloads.find(500).worker, 499U);
 }
 
 }  // namespace
