@@ -100,6 +100,9 @@ std::map<std::string, ElfSymbol> ElfFile::find_symbols(
   if (!table) return found;
   std::string strings(table->strings_size, '\0');
   if (!read_exactly(table->strings, strings.data(), strings.size())) return found;
+  // No longer than what is looked for: a table may be one name without an end.
+  size_t longest = 0;
+  for (const std::string& name : names) longest = std::max(longest, name.size());
   std::array<Elf64_Sym, 512> chunk{};
   for (uint64_t first = 0; first < table->count && found.size() < names.size();
        first += chunk.size()) {
@@ -111,7 +114,8 @@ std::map<std::string, ElfSymbol> ElfFile::find_symbols(
       const Elf64_Sym& symbol = chunk[i];
       if (symbol.st_shndx == SHN_UNDEF || symbol.st_name >= strings.size()) continue;
       const char* name = strings.data() + symbol.st_name;
-      std::string_view text(name, strnlen(name, strings.size() - symbol.st_name));
+      std::string_view text(name,
+                            strnlen(name, std::min(strings.size() - symbol.st_name, longest + 1)));
       if (names.contains(text))
         found.emplace(text, ElfSymbol{.address = symbol.st_value, .size = symbol.st_size});
     }

@@ -17,6 +17,7 @@ namespace loopsight {
 namespace {
 
 constexpr size_t kMaxFiles = 4096;
+constexpr size_t kMaxFilesOfProcess = 1024;  // that are looked into; hundreds are usual
 constexpr size_t kMaxRodataBytes = 16 << 20;
 constexpr const char* kAsyncioDebug = ".AsyncioDebug";
 constexpr size_t kMaxAsyncioDebugBytes = 256;
@@ -39,11 +40,12 @@ std::string find_version_literal(const ElfFile& file, int minor) {
     if (at > 0 &&
         (std::isdigit(static_cast<unsigned char>(rodata[at - 1])) || rodata[at - 1] == '.'))
       continue;
-    size_t length = strnlen(rodata.data() + at, rodata.size() - at);
+    constexpr size_t kTooLong = 16;
+    size_t length = strnlen(rodata.data() + at, std::min(rodata.size() - at, kTooLong));
     std::string_view text(rodata.data() + at, length);
     std::string_view patch = text.substr(prefix.size());
     bool plausible =
-        length < 16 && !patch.empty() && patch[0] >= '0' && patch[0] <= '9' &&
+        length < kTooLong && !patch.empty() && patch[0] >= '0' && patch[0] <= '9' &&
         std::all_of(
             patch.begin(), patch.end(),
             [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '+'; });
@@ -127,6 +129,7 @@ std::optional<PythonFiles::Found> PythonFiles::find(uint32_t pid,
   std::set<std::pair<uint64_t, uint64_t>> seen;
   for (const Mapping& mapping : mappings) {
     if (!mapping.executable || !seen.insert({mapping.device, mapping.inode}).second) continue;
+    if (seen.size() > kMaxFilesOfProcess) break;
     Fd fd = open_mapping(proc_root_, pid, mapping);
     auto identity = identity_of(fd);
     if (!identity) continue;
