@@ -3,17 +3,16 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <set>
 #include <string_view>
 
 #include "daemon/base/fd.h"
 #include "daemon/base/text.h"
+#include "daemon/config/yaml_tree.h"
 #include "daemon/web/passwords.h"
 
 namespace loopsight {
@@ -38,15 +37,20 @@ constexpr std::array kHeaders = {"Content-Security-Policy", "X-Frame-Options",
                                  "X-Content-Type-Options", "X-XSS-Protection",
                                  "Strict-Transport-Security"};
 
-// Thrown and caught in this file only, as the library's own exceptions are.
+using Node = YamlNode;
+
+// Thrown and caught in this file only.
 struct Refused {
-  YAML::Mark mark;
+  size_t line;
+  size_t column;
   std::string what;
 };
 
-[[noreturn]] void refuse(const YAML::Node& node, std::string what) {
-  throw Refused{node.Mark(), std::move(what)};
+[[noreturn]] void refuse(const Node& node, std::string what) {
+  throw Refused{node.line, node.column, std::move(what)};
 }
+
+bool is_text(const Node& node) { return node.kind == Node::Kind::kScalar; }
 
 template <typename Table>
 std::string names_of(const Table& table) {
@@ -56,46 +60,52 @@ std::string names_of(const Table& table) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-std::string shown(const YAML::Node& node) {
-  return node.IsScalar() ? clean_text(node.Scalar(), kShownBytes) : "?";
+std::string shown(const Node& node) {
+  return is_text(node) ? clean_text(node.text, kShownBytes) : "?";
 }
 
-std::string text_of(const YAML::Node& node, const std::string& key) {
-  if (!node.IsScalar()) refuse(node, fmt::format("{} must be a text", key));
-  if (node.Scalar().find('\0') != std::string::npos)
+std::string text_of(const Node& node, const std::string& key) {
+  if (!is_text(node)) refuse(node, fmt::format("{} must be a text", key));
+  if (node.text.find('\0') != std::string::npos)
     refuse(node, fmt::format("{} holds a zero byte", key));
-  return node.Scalar();
+  return node.text;
 }
 
-bool flag_of(const YAML::Node& node, const std::string& key) {
-  bool value = false;
-  if (!node.IsScalar() || !YAML::convert<bool>::decode(node, value))
+bool flag_of(const Node& node, const std::string& key) {
+  // As YAML 1.1 has them, and the exporters.
+  constexpr std::array<std::string_view, 4> kTrue = {"true", "yes", "on", "y"};
+  constexpr std::array<std::string_view, 4> kFalse = {"false", "no", "off", "n"};
+  std::string word = is_text(node) && !node.quoted ? node.text : "";
+  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) {
+    return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  });
+  bool value = std::find(kTrue.begin(), kTrue.end(), word) != kTrue.end();
+  if (!value && std::find(kFalse.begin(), kFalse.end(), word) == kFalse.end())
     refuse(node, fmt::format("{} must be true or false", key));
   return value;
 }
 
 template <typename Table>
-auto choice_of(const YAML::Node& node, const std::string& key, const Table& table) {
+auto choice_of(const Node& node, const std::string& key, const Table& table) {
   std::string text = text_of(node, key);
   for (const auto& [name, value] : table)
     if (text == name) return value;
   refuse(node, fmt::format("{}: no '{}'; there are {}", key, shown(node), names_of(table)));
 }
 
-// Calls `take(key, key's node, value)` for each entry; a key that comes twice is refused.
+// Calls `take(key, key's node, value)` for each entry.
 template <typename Take>
-void each_entry(const YAML::Node& map, const std::string& section, Take take) {
-  if (map.IsNull()) return;
-  if (!map.IsMap()) refuse(map, fmt::format("{} must be a mapping of keys to values", section));
-  std::set<std::string> seen;
-  for (const auto& entry : map) {
-    std::string key = text_of(entry.first, "a key");
-    if (!seen.insert(key).second) refuse(entry.first, fmt::format("'{}' is given twice", key));
-    take(key, entry.first, entry.second);
+void each_entry(const Node& map, const std::string& section, Take take) {
+  if (map.kind == Node::Kind::kNull) return;
+  if (map.kind != Node::Kind::kMap)
+    refuse(map, fmt::format("{} must be a mapping of keys to values", section));
+  for (size_t i = 0; i < map.keys.size(); i++) {
+    std::string key = text_of(map.keys[i], "a key");
+    take(key, map.keys[i], map.items[i]);
   }
 }
 
-[[noreturn]] void unknown_key(const YAML::Node& node, const std::string& section,
+[[noreturn]] void unknown_key(const Node& node, const std::string& section,
                               std::string_view known) {
   refuse(node, fmt::format("unknown key '{}' in {}; there are {}", shown(node), section, known));
 }
@@ -104,7 +114,7 @@ class Reader {
  public:
   explicit Reader(const std::string& path) : path_(path) {}
 
-  WebConfig read(const YAML::Node& root) {
+  WebConfig read(const Node& root) {
     each_entry(root, "the file", [&](const std::string& key, const auto& name, const auto& value) {
       if (key == "tls_server_config")
         read_tls(value);
@@ -122,13 +132,13 @@ class Reader {
   }
 
  private:
-  void warn(const YAML::Node& node, const std::string& what) {
-    config_.warnings.push_back(fmt::format("{}:{}:{}: {}", clean_text(path_, 300),
-                                           node.Mark().line + 1, node.Mark().column + 1, what));
+  void warn(const Node& node, const std::string& what) {
+    config_.warnings.push_back(
+        fmt::format("{}:{}:{}: {}", clean_text(path_, 300), node.line, node.column, what));
   }
 
   // Relative to the configuration's own folder.
-  std::string path_of(const YAML::Node& node, const std::string& key) const {
+  std::string path_of(const Node& node, const std::string& key) const {
     std::string file = text_of(node, key);
     if (file.empty()) refuse(node, fmt::format("{} must be the path of a file", key));
     size_t slash = path_.rfind('/');
@@ -136,8 +146,7 @@ class Reader {
     return path_.substr(0, slash + 1) + file;
   }
 
-  void read_pem(PemSource& source, const std::string& key, const YAML::Node& name,
-                const YAML::Node& value) {
+  void read_pem(PemSource& source, const std::string& key, const Node& name, const Node& value) {
     if (source.is_set())
       refuse(name, fmt::format("{}: it is given twice, inline and as a file", key));
     if (key.ends_with("_file"))
@@ -146,7 +155,7 @@ class Reader {
       refuse(value, fmt::format("{} must be a text in PEM format", key));
   }
 
-  void read_tls(const YAML::Node& section) {
+  void read_tls(const Node& section) {
     TlsConfig tls;
     bool any = false;
     each_entry(section, "tls_server_config",
@@ -169,8 +178,7 @@ class Reader {
     config_.tls = std::move(tls);
   }
 
-  void read_tls_entry(TlsConfig& tls, const std::string& key, const YAML::Node& name,
-                      const YAML::Node& value) {
+  void read_tls_entry(TlsConfig& tls, const std::string& key, const Node& name, const Node& value) {
     if (key == "cert" || key == "cert_file") return read_pem(tls.certificate, key, name, value);
     if (key == "key" || key == "key_file") return read_pem(tls.key, key, name, value);
     if (key == "client_ca" || key == "client_ca_file")
@@ -184,10 +192,10 @@ class Reader {
     } else if (key == "prefer_server_cipher_suites") {
       tls.prefer_server_suites = flag_of(value, key);
     } else if (key == "curve_preferences") {
-      if (!value.IsSequence()) refuse(value, "curve_preferences must be a list");
-      for (const auto& curve : value) {
+      if (value.kind != Node::Kind::kList) refuse(value, "curve_preferences must be a list");
+      for (const Node& curve : value.items) {
         (void)choice_of(curve, key, kCurves);
-        tls.curves.push_back(curve.Scalar());
+        tls.curves.push_back(curve.text);
       }
     } else if (key == "cipher_suites") {
       refuse(name,
@@ -204,7 +212,7 @@ class Reader {
     }
   }
 
-  void read_http(const YAML::Node& section) {
+  void read_http(const Node& section) {
     each_entry(section, "http_server_config",
                [&](const std::string& key, const auto& name, const auto& value) {
                  if (key == "http2") {
@@ -217,7 +225,7 @@ class Reader {
                });
   }
 
-  void read_headers(const YAML::Node& section) {
+  void read_headers(const Node& section) {
     each_entry(
         section, "headers", [&](const std::string& key, const auto& name, const auto& value) {
           if (std::find(kHeaders.begin(), kHeaders.end(), key) == kHeaders.end())
@@ -233,7 +241,7 @@ class Reader {
         });
   }
 
-  void read_users(const YAML::Node& section) {
+  void read_users(const Node& section) {
     each_entry(section, "basic_auth_users",
                [&](const std::string& key, const auto& name, const auto& value) {
                  if (key.empty() || key.find(':') != std::string::npos)
@@ -281,21 +289,12 @@ Result<std::string> read_small_file(const std::string& path) {
 }
 
 Result<WebConfig> parse_web_config(const std::string& text, const std::string& path) {
-  auto failed = [&](const YAML::Mark& mark, const std::string& what) {
-    std::string file = clean_text(path, 300);
-    if (mark.is_null()) return failure(fmt::format("{}: {}", file, what));
-    return failure(fmt::format("{}:{}:{}: {}", file, mark.line + 1, mark.column + 1, what));
-  };
+  auto root = parse_yaml(path, text);
+  if (!root) return tl::make_unexpected(root.error());
   try {
-    std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) return failed(documents[1].Mark(), "more than one document");
-    return Reader(path).read(documents.empty() ? YAML::Node() : documents[0]);
+    return Reader(path).read(*root);
   } catch (const Refused& refused) {
-    return failed(refused.mark, refused.what);
-  } catch (const YAML::Exception& error) {
-    return failed(error.mark, clean_text(error.msg, 200));
-  } catch (const std::exception& error) {
-    return failed(YAML::Mark::null_mark(), clean_text(error.what(), 200));
+    return tl::make_unexpected(yaml_error(path, refused.line, refused.column, refused.what));
   }
 }
 

@@ -117,5 +117,18 @@ TEST(WebConfigTest, ReadsOnlySmallRegularFiles) {
   EXPECT_NE(read_web_config(path).error().message.find("1 MiB"), std::string::npos);
 }
 
+// yaml-cpp's LoadAll never came back from some of these, and ate memory meanwhile.
+TEST(WebConfigTest, ComesBackFromWhatIsNoYaml) {
+  for (const std::string& text :
+       {std::string(","), std::string(", a: b\n"), std::string("]"), std::string("}\n{}\n"),
+        std::string("{}\n,\n"), std::string("%YAML 9.9\n"), std::string("a: b\0c", 6),
+        std::string("a: \xff\xfe\x1b[2J\n"), std::string(1 << 19, '['), std::string(1 << 19, '{'),
+        std::string(1 << 19, '-')}) {
+    std::string message = refused(text);
+    EXPECT_EQ(message.substr(0, 12), "conf/web.yml");
+    for (unsigned char c : message) EXPECT_GE(c, 0x20) << message;
+  }
+}
+
 }  // namespace
 }  // namespace loopsight
