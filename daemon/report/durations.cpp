@@ -7,6 +7,7 @@ namespace loopsight {
 namespace {
 
 constexpr size_t kMaxExact = 2000;
+constexpr uint64_t kMaxSum = uint64_t{1} << 62;  // 146 years; lines may say anything
 const double kStep = std::log(1.02);
 
 }  // namespace
@@ -17,7 +18,7 @@ void Durations::add_to_bucket(uint64_t ns) {
 
 void Durations::add(uint64_t ns) {
   count_++;
-  sum_ns_ += ns;
+  sum_ns_ += std::min(ns, kMaxSum - std::min(kMaxSum, sum_ns_));
   longest_ns_ = std::max(longest_ns_, ns);
   if (is_exact() && exact_.size() < kMaxExact) {
     exact_.push_back(ns);

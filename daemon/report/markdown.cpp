@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "daemon/base/json_fields.h"
 #include "daemon/base/text.h"
 
 namespace loopsight {
@@ -153,12 +154,13 @@ std::string advice_list(const Tally& tally) {
 }  // namespace
 
 std::string seconds_text(double seconds) {
+  seconds = std::clamp(seconds, 0.0, kMaxJsonNumber);  // sums of what anybody wrote
   if (seconds >= 120) {
     auto whole = static_cast<uint64_t>(std::llround(seconds));
     if (whole >= 7200) return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
     return fmt::format("{} min {} s", whole / 60, whole % 60);
   }
-  return format_duration(static_cast<uint64_t>(std::llround(std::max(0.0, seconds) * 1e9)));
+  return format_duration(static_cast<uint64_t>(std::llround(seconds * 1e9)));
 }
 
 std::string as_text(const std::string& text) {

@@ -41,7 +41,10 @@ std::optional<double> parse_time(const std::string& time) {
       fraction += (*rest - '0') * scale;
   }
   if (std::string_view(rest) != "Z") return std::nullopt;
-  return static_cast<double>(timegm(&parts)) + fraction;
+  constexpr double kLatest = 9e9;  // in the year 2255; a nanosecond of it still has 64 bits
+  double seconds = static_cast<double>(timegm(&parts)) + fraction;
+  if (seconds < 0 || seconds > kLatest) return std::nullopt;
+  return seconds;
 }
 
 void add_delayed(const Json& json, DelayedTally& tally) {

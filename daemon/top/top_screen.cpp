@@ -20,7 +20,7 @@ constexpr size_t kListOverhead = 3;  // the head, the titles, the foot
 std::string percent(double share) { return fmt::format("{:5.1f}%", share * 100); }
 
 std::string seconds_text(double seconds) {
-  return format_duration(static_cast<uint64_t>(std::llround(std::max(0.0, seconds) * 1e9)));
+  return format_duration(static_cast<uint64_t>(std::llround(std::clamp(seconds, 0.0, 9e9) * 1e9)));
 }
 
 std::string counted(uint64_t count, const char* what) {

@@ -273,5 +273,21 @@ TEST(Tally, ALineOfBracketsIsABadLine) {
   EXPECT_EQ(tally.bad_lines(), 2U);
 }
 
+TEST(Tally, TakesNoTimeThatCannotBe) {
+  Tally tally;
+  std::string one = line(stall(1000, 100));
+  for (const char* year : {"1901", "4052", "9999"}) {
+    std::string other = one;
+    other.replace(other.find("1970"), 4, year);
+    tally.add_line(other);
+  }
+  EXPECT_EQ(tally.bad_lines(), 3U);
+  EXPECT_FALSE(tally.span());
+  Durations longest;
+  for (int i = 0; i < 3; i++) longest.add(UINT64_MAX);
+  EXPECT_EQ(longest.sum_ns(), uint64_t{1} << 62);  // and no smaller number
+  EXPECT_EQ(seconds_text(1e30), seconds_text(1e15));
+}
+
 }  // namespace
 }  // namespace loopsight
