@@ -44,8 +44,16 @@ Result<void> JsonLinesFile::open_file() {
   if (fstat(fd->get(), &status) != 0) return failed("write", options_.path, errno);
   fd_ = *std::move(fd);
   size_ = static_cast<uint64_t>(status.st_size);
-  torn_ = false;
+  torn_ = ends_in_a_part();
   return {};
+}
+
+// A writer that was killed while it wrote leaves a part of a line.
+bool JsonLinesFile::ends_in_a_part() const {
+  char last = '\n';
+  Fd fd(::open(options_.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  if (!fd || size_ == 0) return false;
+  return pread(fd.get(), &last, 1, static_cast<off_t>(size_ - 1)) == 1 && last != '\n';
 }
 
 bool JsonLinesFile::was_moved() const {

@@ -32,6 +32,7 @@ class JsonLinesFile : public Sink {
   JsonLinesFile(JsonLinesOptions options, WallClock clock, std::string host)
       : options_(std::move(options)), clock_(clock), host_(std::move(host)) {}
   Result<void> open_file();
+  bool ends_in_a_part() const;
   bool was_moved() const;
   Result<void> rotate();
   void write(const nlohmann::ordered_json& json);

@@ -64,6 +64,17 @@ TEST_F(JsonLinesFileTest, AppendsToWhatIsThere) {
   EXPECT_EQ(status.st_mode & 0777 & ~0640U, 0U);
 }
 
+TEST_F(JsonLinesFileTest, BeginsALineAfterOneThatAKillHasCut) {
+  std::ofstream(path_) << "{\"tid\":7}\n{\"ti";
+  ASSERT_TRUE(open().on_stall(stall(8)));
+  std::ifstream in(path_);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[1], "{\"ti");
+  EXPECT_EQ(nlohmann::json::parse(lines[2])["tid"], 8);
+}
+
 TEST_F(JsonLinesFileTest, RotatesBySizeAndKeepsTheNewest) {
   JsonLinesFile file = open(700, 3);  // one line fits, two do not
   for (uint32_t i = 1; i <= 5; i++) ASSERT_TRUE(file.on_stall(stall(i)));
