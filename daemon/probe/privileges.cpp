@@ -24,6 +24,13 @@ bool may_trace() {
   return has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON));
 }
 
+Result<void> check_rights() {
+  if (may_trace()) return {};
+  return failure(
+      "cannot load BPF programs: not root, and without CAP_BPF and CAP_PERFMON (CAP_SYS_PTRACE "
+      "too, for processes of other users); run it with sudo (see what it needs with 'loopsight check')");
+}
+
 Result<void> drop_privileges() {
   if (capng_get_caps_process() != 0) return failure("cannot read our own capabilities");
   std::array<bool, kKept.size()> had{};

@@ -7,6 +7,8 @@ namespace loopsight {
 
 // True with the capabilities that loading and attaching BPF programs takes.
 bool may_trace();
+// Errors: without them; the message names what is missing.
+Result<void> check_rights();
 
 // Gives up, for good, every capability but those that the running daemon uses:
 //   SYS_ADMIN            attaching uprobes later, and the kernel's statistics of BPF programs

@@ -28,7 +28,8 @@
 namespace loopsight {
 namespace {
 
-constexpr ino_t kInitPidNamespace = 0xEFFFFFFC;  // PROC_PID_INIT_INO in include/linux/proc_ns.h
+constexpr ino_t kInitPidNamespace = 0xEFFFFFFC;   // PROC_PID_INIT_INO in include/linux/proc_ns.h
+constexpr ino_t kInitTimeNamespace = 0xEFFFFFFA;  // PROC_TIME_INIT_INO
 
 std::string& libbpf_complaint() {
   static std::string last;
@@ -89,10 +90,7 @@ std::string what_is_missing() {
 }  // namespace
 
 Result<void> can_trace() {
-  if (!may_trace())
-    return failure(
-        "cannot load BPF programs: not root, and without CAP_BPF and CAP_PERFMON; run it with sudo "
-        "(see what it needs with 'loopsight check')");
+  if (auto rights = check_rights(); !rights) return rights;
   if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
     return failure(
         "cannot read /sys/kernel/btf/vmlinux: this kernel has no type information; use one built "
@@ -102,6 +100,11 @@ Result<void> can_trace() {
     return failure(
         "cannot match pids: running inside a PID namespace; start it in the host's (docker run "
         "--pid=host, hostPID: true)");
+  // The kernel's times are those of the initial one.
+  if (stat("/proc/self/ns/time", &status) == 0 && status.st_ino != kInitTimeNamespace)
+    return failure(
+        "cannot match times: running inside a time namespace; start it in the host's (without "
+        "'unshare --time')");
   return {};
 }
 
