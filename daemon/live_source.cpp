@@ -45,6 +45,7 @@ Result<void> LiveSource::add(std::span<const std::byte> bytes) {
 Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   if (known_.size() >= kMaxKnown) known_.clear();
   known_[facts.tgid] = facts;
+  if (facts.start_ticks == 0) return {};  // it has ended, and the kernel side has forgotten it
   bool watched = facts.is_python && policy_of(facts).watch;
   if (facts.is_python && !watched)
     unwatched_.insert(facts.tgid);
@@ -147,12 +148,22 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     execs_[tgid] = exec->record.header.time_ns;
     if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
   } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
-    known_.erase(exit->record.header.tgid);
-    probes_.on_exit(exit->record.header.tgid, exit->record.header.time_ns);
-    forget_names(exit->record.header.tgid);
-    execs_.erase(exit->record.header.tgid);
+    on_exit(*exit);
   }
   return {};
+}
+
+// What was said of a process may have reached the kernel side after its end.
+void LiveSource::on_exit(const ProcessExit& event) {
+  uint32_t tgid = event.record.header.tgid;
+  if (auto known = known_.find(tgid); known != known_.end()) {
+    auto ticks = read_start_ticks(reader_.proc_root(), tgid);
+    if (!ticks || *ticks == known->second.start_ticks) tracer_.forget_process(tgid);
+    known_.erase(known);
+  }
+  probes_.on_exit(tgid, event.record.header.time_ns);
+  forget_names(tgid);
+  execs_.erase(tgid);
 }
 
 // A loop that waited for a lock may do so again: for a while it is looked at whom it waits for.
@@ -275,12 +286,7 @@ Result<void> LiveSource::end_loop(uint32_t row, uint32_t generation, uint64_t no
 }
 
 Result<void> LiveSource::tick(uint64_t now_ns) {
-  uint64_t lost = tracer_.counters()[LS_COUNT_RING_FULL];
-  if (lost > lost_) {
-    if (auto added = add(encode(Lost{.time_ns = now_ns, .records = lost - lost_})); !added)
-      return added;
-    lost_ = lost;
-  }
+  if (auto noted = note_losses(now_ns); !noted) return noted;
   for (uint32_t row : tracer_.used_rows()) {
     auto loop = tracer_.read_row(row);
     if (!loop || loop->flags & LS_LOOP_REJECTED) {
@@ -339,6 +345,9 @@ Result<void> LiveSource::finish(uint64_t now_ns) {
 // Processes whose end was lost are forgotten; those that were no Python may have become one.
 void LiveSource::reconcile(uint64_t now_ns) {
   last_reconcile_ns_ = now_ns;
+  std::set<uint32_t> ended = tracer_.listed_processes();
+  for (uint32_t pid : list_pids(reader_.proc_root())) ended.erase(pid);
+  for (uint32_t pid : ended) tracer_.forget_process(pid);
   constexpr size_t kMaxRereads = 200;
   size_t rereads = 0;
   std::vector<ProcessFacts> changed;

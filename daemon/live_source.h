@@ -67,8 +67,10 @@ class LiveSource {
   void refine_layout(const ls_poller& poller, const std::vector<Frame>& frames,
                      const StackSeen* stack);
   void follow_wakers(const StallEnded& event);
+  void on_exit(const ProcessExit& event);
   void forget_names(uint32_t tgid);
   int64_t program_start_ns(uint32_t tgid) const;
+  Result<void> note_losses(uint64_t now_ns);
   void reconcile(uint64_t now_ns);
   bool is_open(const ls_loop& loop) const;
 
@@ -97,6 +99,7 @@ class LiveSource {
   std::set<SourceKey> sources_asked_;  // tgid, file, lines
   uint64_t follow_until_ns_ = 0;       // who wakes loops that wait for locks
   uint64_t lost_ = 0;
+  std::set<uint32_t> said_full_;  // counters of full tables
   uint64_t rejected_ = 0;
   uint64_t last_reconcile_ns_ = 0;
 };

@@ -236,6 +236,22 @@ Result<void> Tracer::set_process(uint32_t tgid, ls_process_state value) {
 
 void Tracer::forget_process(uint32_t tgid) {
   bpf_map_delete_elem(bpf_map__fd(state_->skeleton->maps.processes), &tgid);
+  bpf_map_delete_elem(bpf_map__fd(state_->skeleton->maps.pythons), &tgid);
+}
+
+std::set<uint32_t> Tracer::listed_processes() const {
+  std::set<uint32_t> found;
+  for (const bpf_map* map : {state_->skeleton->maps.processes, state_->skeleton->maps.pythons}) {
+    uint32_t key = 0;
+    const void* previous = nullptr;
+    // The kernel side changes it meanwhile, so it may begin anew: not for ever.
+    for (size_t i = 0; i < 2 * size_t{LS_MAX_PROCESSES}; i++) {
+      if (bpf_map_get_next_key(bpf_map__fd(map), previous, &key) != 0) break;
+      found.insert(key);
+      previous = &key;
+    }
+  }
+  return found;
 }
 
 void Tracer::set_python(uint32_t tgid, const ls_python& python) {

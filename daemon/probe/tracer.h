@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -60,6 +61,8 @@ class Tracer {
   // Says what a process is; it will be asked again after its next exec.
   Result<void> set_process(uint32_t tgid, ls_process_state state);
   void forget_process(uint32_t tgid);
+  // Those that the kernel side keeps something of.
+  std::set<uint32_t> listed_processes() const;
   // Says how to read the frames of a process.
   void set_python(uint32_t tgid, const ls_python& python);
   // Looks at a loop thread's frames 99 times for each second that it spends on a CPU.

@@ -205,6 +205,17 @@ TEST_F(TracerTest, DoesNotWatchWhomNobodyListed) {
   EXPECT_TRUE(tracer_->used_rows().empty());
 }
 
+TEST_F(TracerTest, KeepsNothingOfAProcessThatIsForgotten) {
+  constexpr uint32_t kTgid = 4'000'000;
+  ASSERT_TRUE(tracer_->set_process(kTgid, LS_PROCESS_PYTHON));
+  tracer_->set_python(kTgid, {});
+  tracer_->set_python(kTgid + 1, {});
+  EXPECT_EQ(tracer_->listed_processes(),
+            (std::set<uint32_t>{static_cast<uint32_t>(getpid()), kTgid, kTgid + 1}));
+  for (uint32_t tgid : {kTgid, kTgid + 1}) tracer_->forget_process(tgid);
+  EXPECT_EQ(tracer_->listed_processes(), (std::set<uint32_t>{static_cast<uint32_t>(getpid())}));
+}
+
 TEST_F(TracerTest, KnowsItsOwnCost) {
   for (int i = 0; i < 1000; i++) poll_once(epoll_);
   uint64_t runs = 0;
