@@ -345,15 +345,19 @@ Result<void> LiveSource::finish(uint64_t now_ns) {
 // Processes whose end was lost are forgotten; those that were no Python may have become one.
 void LiveSource::reconcile(uint64_t now_ns) {
   last_reconcile_ns_ = now_ns;
-  std::set<uint32_t> ended = tracer_.listed_processes();
-  for (uint32_t pid : list_pids(reader_.proc_root())) ended.erase(pid);
-  for (uint32_t pid : ended) tracer_.forget_process(pid);
+  // In this order, so that one that begins meanwhile is not taken for one that has ended.
+  std::set<uint32_t> listed = tracer_.listed_processes();
+  auto pids = list_pids(reader_.proc_root());
+  // Not by opening /proc/PID, which is there for a thread, too, that was given the number.
+  std::set<uint32_t> alive(pids.begin(), pids.end());
+  for (uint32_t pid : listed)
+    if (!alive.contains(pid)) tracer_.forget_process(pid);
   constexpr size_t kMaxRereads = 200;
   size_t rereads = 0;
   std::vector<ProcessFacts> changed;
   for (auto entry = known_.begin(); entry != known_.end();) {
     auto ticks = read_start_ticks(reader_.proc_root(), entry->first);
-    if (!ticks) {
+    if (!ticks || !alive.contains(entry->first)) {
       tracer_.forget_process(entry->first);
       forget_names(entry->first);
       probes_.on_exit(entry->first, now_ns);
