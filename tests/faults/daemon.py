@@ -63,7 +63,11 @@ class MemoryGroup:
             return
         root, limit, usage, self.unlimited = self.controller
         self.path = root / name
-        self.path.mkdir()
+        try:
+            self.path.mkdir()
+        except OSError:  # of a container that may not
+            self.controller = None
+            return
         self.limit = self.path / limit
         self.usage = self.path / usage
 

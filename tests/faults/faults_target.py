@@ -101,7 +101,7 @@ class Target:
             elif command == "idle":
                 self.quiet_until = time.monotonic() + 3
             elif command == "flood":
-                self.flood_until = time.monotonic() + 3
+                self.flood_until = time.monotonic() + 6
             elif command == "block":
                 self.say(begin=time.monotonic(), kind="pipe")
                 os.read(os.pipe()[0], 1)

@@ -66,7 +66,7 @@ def arguments_of(name, draw):
     if name == "scrape_half_open":
         return {"clients": draw.choice([20, 100, 300]), "part": draw.choice(["", "GET /met"])}
     if name == "flood":
-        return {"stopped": round(draw.uniform(0, 2.5), 1)}
+        return {"stopped": round(draw.uniform(0.2, 5), 1)}
     if name == "disk_full":
         return {"seconds": round(draw.uniform(0.5, 2), 1)}
     if name == "squeeze_memory":
