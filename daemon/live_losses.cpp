@@ -26,6 +26,7 @@ constexpr std::array<Table, 2> kTables = {{
 
 Result<void> LiveSource::note_losses(uint64_t now_ns) {
   auto counters = tracer_.counters();
+  counters[LS_COUNT_PROCESSES_FULL] += unlisted_;
   for (const Table& table : kTables)
     if (counters[table.counter] > 0 && said_full_.insert(table.counter).second)
       spdlog::warn(

@@ -28,7 +28,7 @@ Snapshot LiveSource::snapshot() const {
   const Timeline& timeline = pipeline_.timeline();
   snapshot.lost = {{"ring_full", counters[LS_COUNT_RING_FULL]},
                    {"loop_table_full", counters[LS_COUNT_LOOPS_FULL]},
-                   {"process_table_full", counters[LS_COUNT_PROCESSES_FULL]},
+                   {"process_table_full", counters[LS_COUNT_PROCESSES_FULL] + unlisted_},
                    {"task_storage_full", counters[LS_COUNT_STORAGE_FULL]},
                    {"missed_switch", counters[LS_COUNT_MISSED_SWITCH]}};
   snapshot.discarded = {{"undecodable_record", pipeline_.undecodable()},

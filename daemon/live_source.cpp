@@ -52,8 +52,7 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   else
     unwatched_.erase(facts.tgid);
   auto state = watched ? LS_PROCESS_PYTHON : LS_PROCESS_OTHER;
-  if (auto set = tracer_.set_process(facts.tgid, state); !set)
-    spdlog::warn("{}", set.error().message);
+  if (!tracer_.set_process(facts.tgid, state)) unlisted_++;
   if (!facts.is_python && !facts.python.empty())
     spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
   if (!watched) return {};

@@ -99,6 +99,7 @@ class LiveSource {
   std::set<SourceKey> sources_asked_;  // tgid, file, lines
   uint64_t follow_until_ns_ = 0;       // who wakes loops that wait for locks
   uint64_t lost_ = 0;
+  uint64_t unlisted_ = 0;         // processes that the process table had no room for
   std::set<uint32_t> said_full_;  // counters of full tables
   uint64_t rejected_ = 0;
   uint64_t last_reconcile_ns_ = 0;

@@ -216,6 +216,26 @@ TEST_F(TracerTest, KeepsNothingOfAProcessThatIsForgotten) {
   EXPECT_EQ(tracer_->listed_processes(), (std::set<uint32_t>{static_cast<uint32_t>(getpid())}));
 }
 
+TEST_F(TracerTest, CountsTheForksThatTheProcessTableHasNoRoomFor) {
+  constexpr uint32_t kFirst = 5'000'000;
+  uint32_t next = kFirst;
+  while (next < kFirst + LS_MAX_PROCESSES && tracer_->set_process(next, LS_PROCESS_PYTHON)) next++;
+  EXPECT_LT(next, kFirst + LS_MAX_PROCESSES);
+  EXPECT_EQ(tracer_->counters()[LS_COUNT_PROCESSES_FULL], 0U);
+  auto fork_one = [] {
+    if (pid_t pid = fork(); pid == 0)
+      _exit(0);
+    else
+      waitpid(pid, nullptr, 0);
+  };
+  fork_one();
+  EXPECT_GT(tracer_->counters()[LS_COUNT_PROCESSES_FULL], 0U);
+  for (uint32_t tgid = kFirst; tgid < next; tgid++) tracer_->forget_process(tgid);
+  uint64_t before = tracer_->counters()[LS_COUNT_PROCESSES_FULL];
+  fork_one();
+  EXPECT_EQ(tracer_->counters()[LS_COUNT_PROCESSES_FULL], before);
+}
+
 TEST_F(TracerTest, KnowsItsOwnCost) {
   for (int i = 0; i < 1000; i++) poll_once(epoll_);
   uint64_t runs = 0;

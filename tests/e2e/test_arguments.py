@@ -101,10 +101,11 @@ def test_not_root():
     copy = "/tmp/loopsight-nobody-%d" % os.getpid()
     subprocess.run(["install", "-m", "755", LOOPSIGHT, copy], check=True)
     try:
-        got = subprocess.run(
-            [copy, "trace", "--all"], stderr=subprocess.PIPE, text=True, timeout=30, **nobody
-        )
-        assert "not root" in one_line(got) and "sudo" in got.stderr
+        for selection in (["--all"], ["--pid", str(os.getpid())]):
+            command = [copy, "trace", *selection]
+            got = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=30, **nobody)
+            assert "not root" in one_line(got) and "sudo" in got.stderr
+            assert "CAP_BPF" in got.stderr and "CAP_SYS_PTRACE" in got.stderr
     finally:
         os.unlink(copy)
 
