@@ -75,8 +75,13 @@ class MemoryGroup:
         return bool(self.controller)
 
     def add(self, pid):
-        if self.controller:
+        if not self.controller:
+            return
+        try:
             (self.path / "cgroup.procs").write_text(str(pid))
+        except OSError:
+            self.path.rmdir()
+            self.controller = None
 
     def squeeze(self, room_bytes):
         """Leaves that much above what is used now."""
