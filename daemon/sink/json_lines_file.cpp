@@ -16,6 +16,8 @@
 namespace loopsight {
 namespace {
 
+constexpr size_t kBlockBytes = 4096;
+
 tl::unexpected<Error> failed(const char* what, const std::string& path, int error) {
   return failure(
       fmt::format("cannot {} {}: {}", what, clean_text(path, 200), std::strerror(error)));
@@ -114,7 +116,11 @@ void JsonLinesFile::write(const nlohmann::ordered_json& json) {
     failures_++;
     if (!failing_) spdlog::warn("{}; stalls are lost there until it works", result.error().message);
     failing_ = true;
+    written_since_ = 0;
   } else if (failing_ && size_ <= options_.max_bytes) {
+    // On a full disk a short line may still fit into the file's last block.
+    written_since_ += line.size();
+    if (written_since_ <= kBlockBytes) return;
     failing_ = false;
     spdlog::info("{} is written again; {} stalls are not in it", clean_text(options_.path, 200),
                  failures_);

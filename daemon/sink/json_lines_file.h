@@ -45,6 +45,7 @@ class JsonLinesFile : public Sink {
   uint64_t size_ = 0;
   bool torn_ = false;  // the file ends in a part of a line
   bool failing_ = false;
+  size_t written_since_ = 0;  // bytes, since the last failure
   uint64_t failures_ = 0;
 };
 

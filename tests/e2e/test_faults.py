@@ -174,7 +174,7 @@ def test_a_disk_that_is_full(daemon, target):
         daemon.disk.free()
     wait_for_stalls(daemon, target)
     assert daemon.log.read_text().count("are lost there until it works") == said + 1
-    assert "is written again" in daemon.log.read_text()
+    assert wait_until(lambda: "is written again" in daemon.log.read_text(), LONG)
     assert daemon.read_lines()[1] == 0, "lines that are no JSON"
 
 
