@@ -235,7 +235,7 @@ class Daemon:
     def died(self):
         """It has ended by itself, or the kernel ended it."""
         self.watch.end = time.monotonic()
-        self.watch.margin = 5
+        self.watch.margin = 8
 
     def reload(self):
         before = self.log.read_text().count("configuration")

@@ -70,7 +70,7 @@ def arguments_of(name, draw):
     if name == "disk_full":
         return {"seconds": round(draw.uniform(0.5, 2), 1)}
     if name == "squeeze_memory":
-        return {"room": draw.choice([256, 1024, 4096]), "seconds": round(draw.uniform(1, 3), 1)}
+        return {"room": draw.choice([0, 256, 4096]), "seconds": round(draw.uniform(1, 3), 1)}
     if name == "step_clock":
         return {"seconds": draw.choice([-86400, -3600, -2, 0, 2, 3600, 86400 * 365])}
     return {}
