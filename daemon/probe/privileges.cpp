@@ -28,7 +28,8 @@ Result<void> check_rights() {
   if (may_trace()) return {};
   return failure(
       "cannot load BPF programs: not root, and without CAP_BPF and CAP_PERFMON (CAP_SYS_PTRACE "
-      "too, for processes of other users); run it with sudo (see what it needs with 'loopsight check')");
+      "too, for processes of other users); run it with sudo (see what it needs with 'loopsight "
+      "check')");
 }
 
 Result<void> drop_privileges() {
