@@ -31,31 +31,40 @@ static __always_inline bool ls_is_watched(__u32 tgid) {
   return entry && entry->state == LS_PROCESS_PYTHON;
 }
 
-static __noinline int ls_follow_out(struct task_struct *task, __u32 state, __u64 now) {
-  struct ls_followed *one = bpf_task_storage_get(&followed, task, NULL, 0);
+static __always_inline struct ls_followed *ls_followed_of(struct task_struct *task) {
+  if (!ls_carries_storage(task)) return NULL;
+  return bpf_task_storage_get(&followed, task, NULL, 0);
+}
+
+static __noinline int ls_follow_out(struct task_struct *task, __u32 state) {
+  struct ls_followed *one = ls_followed_of(task);
+  __u64 now;
   if (!one) {
-    if (!ls_is_watched((__u32)BPF_CORE_READ(task, tgid))) return 0;
+    if (task->flags & LS_PF_KTHREAD || !ls_is_watched((__u32)task->tgid)) return 0;
     one = bpf_task_storage_get(&followed, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
     if (!one) {
       ls_count(LS_COUNT_STORAGE_FULL);
       return 0;
     }
-    one->since_ns = now;
   }
+  now = bpf_ktime_get_ns();
+  if (!one->since_ns) one->since_ns = now;
   ls_classify_wait(task, state, now, &one->wait);
   one->open = 1;
   return 1;
 }
 
 static __noinline int ls_follow_stack(struct task_struct *task) {
-  struct ls_followed *one = bpf_task_storage_get(&followed, task, NULL, 0);
+  struct ls_followed *one = ls_followed_of(task);
   if (!one) return 0;
   return ls_walk(ls_thread_pointer(task), &one->thread, &one->stack[~one->kept & 1]);
 }
 
-static __noinline int ls_follow_in(struct task_struct *task, __u64 now) {
-  struct ls_followed *one = bpf_task_storage_get(&followed, task, NULL, 0);
+static __noinline int ls_follow_in(struct task_struct *task) {
+  struct ls_followed *one = ls_followed_of(task);
+  __u64 now;
   if (!one || !one->open) return 0;
+  now = bpf_ktime_get_ns();
   one->open = 0;
   one->wait.duration_ns = now > one->wait.start_ns ? now - one->wait.start_ns : 0;
   if (one->wait.start_ns < one->since_ns || one->wait.duration_ns <= one->longest.duration_ns)
@@ -69,10 +78,9 @@ static __noinline int ls_follow_in(struct task_struct *task, __u64 now) {
 SEC("tp_btf/sched_switch")
 int waker_switch(__u64 *ctx) {
   struct task_struct *prev = (void *)ctx[1];
-  __u64 now = bpf_ktime_get_ns();
   __u32 state = ls_left_in(ctx, prev);
-  ls_follow_in((void *)ctx[2], now);
-  if (state && !(state & LS_TASK_DEAD) && ls_follow_out(prev, state, now)) ls_follow_stack(prev);
+  ls_follow_in((void *)ctx[2]);
+  if (state && !(state & LS_TASK_DEAD) && ls_follow_out(prev, state)) ls_follow_stack(prev);
   return 0;
 }
 
@@ -84,7 +92,7 @@ static __always_inline void ls_start_anew(struct ls_followed *one, __u64 now) {
 
 static __noinline int ls_send_waker(struct ls_loop *loop, __u32 row, struct task_struct *waker,
                                     __u64 now) {
-  struct ls_followed *one = bpf_task_storage_get(&followed, waker, NULL, 0);
+  struct ls_followed *one = ls_followed_of(waker);
   struct ls_waker *record;
   struct ls_stack *stack;
   if (!one || !loop) return 0;
@@ -133,7 +141,7 @@ int waker_waking(__u64 *ctx) {
     return 0;
   }
   // A loop hands work to this thread: what it waited for until now was the work itself.
-  one = bpf_task_storage_get(&followed, woken, NULL, 0);
+  one = ls_followed_of(woken);
   if (!one || !ls_thread_of(waker)) return 0;
   one->open = 0;
   ls_start_anew(one, bpf_ktime_get_ns());
