@@ -1,5 +1,6 @@
 #include "daemon/sink/json_lines_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>

@@ -19,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-#include "daemon/live.h"
+#include "daemon/base/clock.h"
 #include "daemon/live_source.h"
 #include "daemon/probe/tracer.h"
 #include "daemon/sink/metrics.h"
