@@ -39,7 +39,7 @@ def measure(options):
                 costs[depth].append(
                     (program_runs(pid)["sched_switch"][1] - before) / options.sleeps)
     rows = [(depth, Spread(cost)) for depth, cost in costs.items()]
-    slope = (rows[-1][1].median - rows[0][1].median) / (depths[-1] - depths[0])
+    slope = (rows[-1][1].median - rows[0][1].median) / max(1, depths[-1] - depths[0])
     yield Table(
         "frames",
         "Reading Python frames at a context switch inside a busy phase",
