@@ -13,7 +13,7 @@ from results import Missing, Plot, Spread, Table
 from watching import cpu_seconds, cpu_share, memory_megabytes, metric, wait_for_loops, watching
 
 OPTIONS = {
-    "loops": ("1,10,100,1000", "1,20", "numbers of loops"),
+    "loops": ("1,10,100,200,1000", "1,20", "numbers of loops"),
     "iterations": ("100,1000,10000,30000", "1000", "iterations a second of ten loops"),
     "stalls": ("1,10,100,500", "50", "stalls a second, of up to fifty loops"),
     "sleepers": ("0,100,1000,10000", "100", "sleeping processes on the host"),
