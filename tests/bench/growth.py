@@ -180,5 +180,6 @@ def tables(watch, options):
         if key == "sleepers":
             columns.append("their start, ms of CPU")
         rows = list(curve(watch, options))
-        plot = Plot("curve", 0, (1, 2), "% of a core, MB", log_x=all(row[0] > 0 for row in rows))
+        plot = Plot("curve", 0, (1, 2), "% of a core, MB", log_x=all(row[0] > 0 for row in rows),
+                    log_y=True)
         yield Table("growth_" + key, "The daemon by " + what, columns, rows, note, plot)
