@@ -25,16 +25,16 @@ constexpr std::array<Table, 2> kTables = {{
 }  // namespace
 
 Result<void> LiveSource::note_losses(uint64_t now_ns) {
-  auto counters = tracer_.counters();
-  counters[LS_COUNT_PROCESSES_FULL] += unlisted_;
-  for (const Table& table : kTables)
-    if (counters[table.counter] > 0 && said_full_.insert(table.counter).second)
+  for (const Table& table : kTables) {
+    bool full = tracer_.counter(table.counter) > 0 ||
+                (table.counter == LS_COUNT_PROCESSES_FULL && unlisted_ > 0);
+    if (full && said_full_.insert(table.counter).second)
       spdlog::warn(
           "the {} is full ({} rows): what is new is not watched until there is room, and counted "
-          "as "
-          "{}",
+          "as {}",
           table.what, table.rows, table.reason);
-  uint64_t lost = counters[LS_COUNT_RING_FULL];
+  }
+  uint64_t lost = tracer_.counter(LS_COUNT_RING_FULL);
   if (lost <= lost_) return {};
   auto added = add(encode(Lost{.time_ns = now_ns, .records = lost - lost_}));
   lost_ = lost;

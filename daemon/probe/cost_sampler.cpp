@@ -38,15 +38,17 @@ void CostSampler::turn(const std::vector<ProgramCost>& sums, uint64_t now_ns) {
 }
 
 std::vector<ProgramCost> CostSampler::costs(const std::vector<ProgramCost>& sums) const {
-  std::vector<ProgramCost> costs;
-  for (const ProgramCost& sum : sums) {
-    auto found = estimates_.find(sum.name);
-    Sums known = found == estimates_.end() ? Sums{} : found->second;
-    Sums open = is_open_ ? in_window(sum) : Sums{};
-    costs.push_back({.name = sum.name,
-                     .runs = known.runs + open.runs,
-                     .run_time_ns = known.run_time_ns + open.run_time_ns});
+  std::map<std::string, Sums> all = estimates_;
+  if (is_open_) {
+    for (const ProgramCost& sum : sums) {
+      Sums passed = in_window(sum);
+      all[sum.name].runs += passed.runs;
+      all[sum.name].run_time_ns += passed.run_time_ns;
+    }
   }
+  std::vector<ProgramCost> costs;
+  for (const auto& [name, cost] : all)
+    costs.push_back({.name = name, .runs = cost.runs, .run_time_ns = cost.run_time_ns});
   return costs;
 }
 

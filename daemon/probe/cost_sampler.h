@@ -26,8 +26,9 @@ class CostSampler {
   // Opens or closes a window, when it is due.
   void turn(const std::vector<ProgramCost>& sums, uint64_t now_ns);
 
-  // Estimates, which never fall. Exact for the first window.
-  std::vector<ProgramCost> costs(const std::vector<ProgramCost>& sums) const;
+  // Estimates, which never fall. Exact for the first window. While no window is open the sums do
+  // not matter.
+  std::vector<ProgramCost> costs(const std::vector<ProgramCost>& sums = {}) const;
 
   static constexpr uint64_t kWindowNs = 1'000'000'000;
   static constexpr uint64_t kPeriodNs = 16'000'000'000;

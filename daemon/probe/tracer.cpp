@@ -16,6 +16,7 @@
 #include <cstdarg>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <string_view>
 
 #include "daemon/base/clock.h"
@@ -366,16 +367,17 @@ std::optional<ls_stack> Tracer::read_wait_stack(uint32_t row) const {
   return kept->stack[~kept->longest & 1];
 }
 
+uint64_t Tracer::counter(ls_counter counter) const {
+  std::vector<uint64_t> per_cpu(static_cast<size_t>(std::max(libbpf_num_possible_cpus(), 1)));
+  __u32 key = counter;
+  if (bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.counters), &key, per_cpu.data()) != 0)
+    return 0;
+  return std::accumulate(per_cpu.begin(), per_cpu.end(), uint64_t{0});
+}
+
 std::vector<uint64_t> Tracer::counters() const {
-  int cpus = libbpf_num_possible_cpus();
-  std::vector<uint64_t> per_cpu(static_cast<size_t>(std::max(cpus, 1)));
   std::vector<uint64_t> sums(LS_COUNTERS);
-  for (uint32_t counter = 0; counter < LS_COUNTERS; counter++) {
-    if (bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.counters), &counter,
-                            per_cpu.data()) != 0)
-      continue;
-    for (uint64_t value : per_cpu) sums[counter] += value;
-  }
+  for (uint32_t i = 0; i < LS_COUNTERS; i++) sums[i] = counter(static_cast<ls_counter>(i));
   return sums;
 }
 
@@ -397,6 +399,7 @@ std::vector<ProgramCost> Tracer::State::program_sums() const {
 }
 
 std::vector<ProgramCost> Tracer::costs() const {
+  if (state_->sampler && !state_->sampler->is_open()) return state_->sampler->costs();
   auto sums = state_->program_sums();
   return state_->sampler ? state_->sampler->costs(sums) : sums;
 }

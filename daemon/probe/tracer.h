@@ -108,6 +108,7 @@ class Tracer {
   // What a hit costs the thread that makes it, in nanoseconds: measured once on a site of our own.
   uint64_t site_cost_ns();
 
+  uint64_t counter(ls_counter counter) const;
   std::vector<uint64_t> counters() const;  // LS_COUNTERS values since open()
   std::vector<ProbeStatus> probes() const;
   // By samples (CostSampler): sample_costs() is to be called every second or so.

@@ -28,6 +28,7 @@ TEST(CostSampler, AWindowStandsForTheTimeSinceTheOneBefore) {
   EXPECT_TRUE(sampler.is_due(16 * kSecond));
   // Whatever somebody else's statistics counted meanwhile is not taken twice.
   EXPECT_EQ(sampler.costs(sums(500))[0].runs, 10U);
+  EXPECT_EQ(sampler.costs()[0].runs, 10U);
   sampler.turn(sums(500), 16 * kSecond);
   EXPECT_TRUE(sampler.is_open());
   EXPECT_EQ(sampler.costs(sums(520))[0].runs, 30U);
