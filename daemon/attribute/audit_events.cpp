@@ -72,28 +72,28 @@ constexpr AuditEvent kEvents[] = {
     {"fcntl.lockf", 0, kLock},
     {"mmap.__new__", 0, kFile},
     {"ctypes.dlopen", 0, kFile},
-    {"socket.connect", 1, kSocket},
-    {"socket.getaddrinfo", 0, kNetwork},
-    {"socket.gethostbyaddr", 0, kNetwork},
-    {"socket.gethostbyname", 0, kNetwork},
-    {"socket.getnameinfo", 0, kNetwork},
+    {"socket.connect", 1, kSocket, ArgumentStyle::kHost},
+    {"socket.getaddrinfo", 0, kNetwork, ArgumentStyle::kHost},
+    {"socket.gethostbyaddr", 0, kNetwork, ArgumentStyle::kHost},
+    {"socket.gethostbyname", 0, kNetwork, ArgumentStyle::kHost},
+    {"socket.getnameinfo", 0, kNetwork, ArgumentStyle::kHost},
     {"socket.getservbyname", 0, kNetwork},
-    {"socket.sendmsg", 1, kSocket},
-    {"socket.sendto", 1, kSocket},
+    {"socket.sendmsg", 1, kSocket, ArgumentStyle::kHost},
+    {"socket.sendto", 1, kSocket, ArgumentStyle::kHost},
     {"sqlite3.connect", 0, kDatabase},
-    {"http.client.connect", 1, kNetwork},
+    {"http.client.connect", 1, kNetwork, ArgumentStyle::kHost},
     {"http.client.send", kNone, kSocket},
     {"urllib.Request", 0, kNetwork, ArgumentStyle::kUrl},
-    {"ftplib.connect", 1, kNetwork},
+    {"ftplib.connect", 1, kNetwork, ArgumentStyle::kHost},
     {"ftplib.sendcmd", kNone, kSocket},
-    {"imaplib.open", 1, kNetwork},
+    {"imaplib.open", 1, kNetwork, ArgumentStyle::kHost},
     {"imaplib.send", kNone, kSocket},
-    {"nntplib.connect", 1, kNetwork},
-    {"poplib.connect", 1, kNetwork},
+    {"nntplib.connect", 1, kNetwork, ArgumentStyle::kHost},
+    {"poplib.connect", 1, kNetwork, ArgumentStyle::kHost},
     {"poplib.putline", kNone, kSocket},
-    {"smtplib.connect", 1, kNetwork},
+    {"smtplib.connect", 1, kNetwork, ArgumentStyle::kHost},
     {"smtplib.send", kNone, kSocket},
-    {"telnetlib.Telnet.open", 1, kNetwork},
+    {"telnetlib.Telnet.open", 1, kNetwork, ArgumentStyle::kHost},
     {"syslog.syslog", kNone, cause_bits(LS_CAUSE_NETWORK, LS_CAUSE_PIPE)},
     {"webbrowser.open", 0, kChild, ArgumentStyle::kUrl},
 };
@@ -154,6 +154,8 @@ std::string shown_text(const ls_call& call, ArgumentStyle style) {
   }
   if (style == ArgumentStyle::kCommand) return program_only(text);
   if (style == ArgumentStyle::kUrl) return bare_url(text);
+  // urllib takes the user of a URL for a part of the host's name. A socket's path stays as it is.
+  if (style == ArgumentStyle::kHost && !text.starts_with('/')) text.erase(0, text.rfind('@') + 1);
   return text;
 }
 

@@ -17,6 +17,7 @@ namespace loopsight {
 enum class ArgumentStyle {
   kPlain,
   kCommand,  // a command line: only its program's name
+  kHost,     // without the user before an @
   kUrl,      // without user, password, query and fragment
 };
 

@@ -49,7 +49,6 @@ JournalFields journal_fields(const StallReport& report) {
                           {"MESSAGE_ID", kStallMessageId},
                           {"PRIORITY", "4"},
                           {"SYSLOG_IDENTIFIER", "loopsight"},
-                          {"OBJECT_PID", std::to_string(stall.tgid)},
                           {"LOOPSIGHT_WORKLOAD", report.process.workload},
                           {"LOOPSIGHT_WORKER", std::to_string(report.process.worker)},
                           {"LOOPSIGHT_PID", std::to_string(stall.tgid)},
@@ -83,6 +82,7 @@ JournalFields journal_fields(const StallReport& report) {
     add("LOOPSIGHT_WAIT_TARGET", report.wait->target.value_or(""));
   }
   add("LOOPSIGHT_UNIT", report.process.unit);
+  add("OBJECT_SYSTEMD_UNIT", report.process.unit);
   add("LOOPSIGHT_CONTAINER", report.process.container);
   add("LOOPSIGHT_TASK", report.task);
   add("LOOPSIGHT_ADVICE", report.advice);

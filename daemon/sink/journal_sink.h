@@ -1,5 +1,6 @@
-// Stalls in the system's journal, with fields that journalctl filters by. OBJECT_PID is among them,
-// so that `journalctl -u UNIT` shows the stalls of a unit between its own messages.
+// Stalls in the system's journal, with fields that journalctl filters by. OBJECT_SYSTEMD_UNIT is
+// among them, so that `journalctl -u UNIT` shows the stalls of a unit between its own messages;
+// OBJECT_PID is not, to which journald adds the whole command line of the process.
 #pragma once
 
 #include <cstdint>

@@ -229,7 +229,7 @@ def test_daemon_exports_to_the_journal_a_file_and_pprof(tmp_path):
             moved = tmp_path / "moved"
             path.rename(moved)  # as logrotate does
             assert wait_until(lambda: len(lines()) >= 1, 60)
-    assert fields["LOOPSIGHT_PID"] == fields["OBJECT_PID"] == str(target.pid)
+    assert fields["LOOPSIGHT_PID"] == str(target.pid)
     assert fields["LOOPSIGHT_CAUSE"] == stall["cause"]
     assert fields["LOOPSIGHT_WORKLOAD"] == "sleeper.py"
     assert fields["LOOPSIGHT_CULPRIT"].endswith(":blocking")

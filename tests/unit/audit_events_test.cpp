@@ -74,6 +74,16 @@ TEST(DescribeCall, LeavesSecretsOut) {
   EXPECT_EQ(cut->argument, std::nullopt);
 }
 
+TEST(DescribeCall, ShowsHostsWithoutTheirUser) {
+  auto shown = [](const char* event, const char* text) {
+    return describe_call(call_of(event, text), LS_CAUSE_NETWORK)->argument;
+  };
+  EXPECT_EQ(shown("socket.getaddrinfo", "u:hunter2@api.example"), "api.example");
+  EXPECT_EQ(shown("http.client.connect", "u:hunter2@api.example"), "api.example");
+  EXPECT_EQ(shown("socket.getaddrinfo", "api.example"), "api.example");
+  EXPECT_EQ(shown("socket.connect", "/run/user@1/bus"), "/run/user@1/bus");
+}
+
 TEST(HideSecrets, LeavesInTheRecordOnlyWhatIsShown) {
   ls_probed probed{};
   probed.call =
