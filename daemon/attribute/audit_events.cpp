@@ -159,6 +159,13 @@ std::string shown_text(const ls_call& call, ArgumentStyle style) {
   return text;
 }
 
+// The bytes of its text that are this call's: behind them an earlier one's are left.
+size_t text_bytes(const ls_call& call) {
+  if (call.kind != LS_ARGUMENT_TEXT && call.kind != LS_ARGUMENT_BYTES) return 0;
+  size_t width = call.kind == LS_ARGUMENT_TEXT ? call.state >> 2 & 7 : 1;
+  return std::min<size_t>(call.length * width, LS_CALL_TEXT_SIZE);
+}
+
 std::optional<std::string> describe_argument(const ls_call& call, ArgumentStyle style) {
   if (call.kind == LS_ARGUMENT_NUMBER) return std::to_string(call.number);
   std::string text = shown_text(call, style);
@@ -183,6 +190,7 @@ std::optional<CallReport> describe_call(const ls_call& call, uint32_t cause) {
 void hide_secrets(ls_probed& probed) {
   for (ls_call* call : {&probed.call, &probed.longest_call}) {
     const AuditEvent* known = find_event(*call);
+    std::fill(std::begin(call->text) + text_bytes(*call), std::end(call->text), 0);
     if (known && known->style == ArgumentStyle::kPlain) continue;
     std::string text = known ? shown_text(*call, known->style) : "";
     std::fill(std::begin(call->text), std::end(call->text), 0);

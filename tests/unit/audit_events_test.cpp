@@ -102,6 +102,15 @@ TEST(HideSecrets, LeavesInTheRecordOnlyWhatIsShown) {
   hide_secrets(probed);
   EXPECT_EQ(bytes.find("hunter2"), std::string_view::npos);
   EXPECT_EQ(describe_call(probed.call, LS_CAUSE_SUBPROCESS)->argument, std::nullopt);
+  // What an earlier call left behind a shorter text, or where there is none.
+  std::string old(LS_CALL_TEXT_SIZE, 'x');
+  old.replace(40, 7, "hunter2");
+  probed.call = call_of("open", old);
+  probed.call.length = 5;
+  probed.longest_call = call_of("http.client.send", old, LS_ARGUMENT_NONE);
+  hide_secrets(probed);
+  EXPECT_EQ(bytes.find("hunter2"), std::string_view::npos);
+  EXPECT_EQ(describe_call(probed.call, LS_CAUSE_DISK)->argument, "xxxxx");
   probed.call = call_of("open", "/srv/app.db");
   hide_secrets(probed);
   EXPECT_EQ(describe_call(probed.call, LS_CAUSE_DISK)->argument, "/srv/app.db");
