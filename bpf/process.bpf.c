@@ -56,7 +56,6 @@ int process_exec(__u64 *ctx) {
   return 0;
 }
 
-// Forks and exits wake nobody: they are taken with the next record that does, or at the next tick.
 // A child is what its parent is: a worker forked from a CPython process runs the same interpreter.
 SEC("tp_btf/sched_process_fork")
 int process_fork(__u64 *ctx) {
@@ -79,7 +78,7 @@ int process_fork(__u64 *ctx) {
   record = ls_process_record(LS_KIND_PROCESS_FORK, child);
   if (!record) return 0;
   record->parent_tgid = parent_tgid;
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  bpf_ringbuf_submit(record, 0);
   return 0;
 }
 
@@ -102,7 +101,7 @@ int process_exit(__u64 *ctx) {
   record = ls_process_record(LS_KIND_PROCESS_EXIT, task);
   if (!record) return 0;
   record->exit_code = (__u32)BPF_CORE_READ(task, exit_code);
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  bpf_ringbuf_submit(record, 0);
   return 0;
 }
 
