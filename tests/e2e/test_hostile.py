@@ -1,9 +1,23 @@
 """Processes that show a frame walker memory as no CPython has it: their stalls are timed all the
 same, what cannot be read has no name, and nothing of it costs more than its bound."""
+import contextlib
+import json
+import pathlib
+import re
 import subprocess
 
 import pytest
-from conftest import LOOPSIGHT, TARGETS, parse_lines
+from conftest import (
+    LOOPSIGHT,
+    PYTHON,
+    TARGETS,
+    free_port,
+    http_get,
+    parse_lines,
+    running,
+    wait_for_port,
+    wait_until,
+)
 
 MODES = [
     "good",
@@ -95,3 +109,99 @@ def test_hostile_memory(target, tmp_path, mode):
         # Root's process may read it; the test of one that may not is in unit/source_file_test.cpp.
         assert culprit["file"] == "/etc/shadow"
         assert culprit["expression"] is None
+
+
+@pytest.mark.parametrize("offset", ["8", "104", "0xfffe"])
+def test_a_library_that_is_no_interpreter(tmp_path, offset):
+    source = TARGETS / "fake_libpython.c"
+    library, program = tmp_path / "libpython3.13.so.1.0", tmp_path / "fake"
+    shared = ["-shared", "-fPIC", "-DOFFSET=" + offset]
+    subprocess.run(["cc", "-O1", *shared, "-o", library, source], check=True)
+    subprocess.run(["cc", "-O1", "-DPROGRAM", "-o", program, source], check=True)
+    stalls, peak_kb, text = trace_measured(program, str(library), tmp_path)
+    # No frame of it is a loop's; where one should be taken for that, nothing grows beyond its bound.
+    assert len(stalls) <= 6
+    for stall in stalls:
+        assert stall["cause"] == "sleep" and len(stall["frames"]) <= MAX_FRAMES + 1
+    assert peak_kb < 100_000
+    assert "\x1b" not in text
+
+
+def build(tmp_path, name, *options):
+    subprocess.run(["cc", "-O1", *options, "-o", tmp_path / name, TARGETS / (name + ".c")], check=True)
+    return str(tmp_path / name)
+
+
+@contextlib.contextmanager
+def daemon(*options):
+    port = free_port()
+    command = [LOOPSIGHT, "run", "--web.listen-address", "127.0.0.1:%d" % port, *options]
+    with running(command, stderr=subprocess.DEVNULL) as process:
+        wait_for_port(port, 60)
+        assert wait_until(lambda: http_get(port, "/-/ready")[0] == 200, 60)
+        yield port, process
+
+
+def memory_kb(process):
+    """The peak so far."""
+    status = pathlib.Path("/proc/%d/status" % process.pid).read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
+
+
+def stalls_of(port, workload):
+    status, body = http_get(port, "/api/v1/stalls?limit=10000&workload=" + workload)
+    assert status == 200
+    return json.loads(body)
+
+
+def test_ten_thousand_function_names(tmp_path):
+    count = 10_000
+    program = tmp_path / "many_names.py"
+    program.write_text((TARGETS / "many_names.py").read_text())
+    with daemon("--threshold", "1ms") as (port, process):
+        with running([PYTHON, str(program), str(count)], stdout=subprocess.PIPE, text=True) as target:
+            assert target.stdout.readline() == "done\n"
+
+            def metrics():
+                return http_get(port, "/metrics")[1]
+
+            def series(name):
+                return [
+                    line
+                    for line in metrics().splitlines()
+                    if line.startswith(name + "{") and 'workload="many_names.py"' in line
+                ]
+
+            # Most of them are told, and counted under few labels.
+            def counted():
+                return sum(float(line.rsplit(" ", 1)[1]) for line in series("loopsight_stalls_total"))
+
+            assert wait_until(lambda: counted() >= count * 0.9, 60), counted()
+            labels = series("loopsight_stall_seconds_total")
+            assert 32 <= len(labels) <= 32 + 16  # and one "other" of each cause
+            assert any('culprit="other"' in line for line in labels)
+            text = metrics()
+            assert len(text) < 1_000_000
+            for hidden in "\x1b\x07\r\u202e\u2066":
+                assert hidden not in text
+            stalls = stalls_of(port, "many_names.py")
+            assert stalls
+            names = {stall["culprit"]["function"] for stall in stalls if stall["culprit"]}
+            assert any("<img" in name for name in names)
+            for name in names:
+                assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", name), repr(name)
+            assert process.poll() is None
+            print("peak: %d kB, /metrics: %d bytes" % (memory_kb(process), len(text)))
+            assert memory_kb(process) < 200_000
+
+
+def test_a_file_that_is_cut_while_it_is_read(tmp_path, target):
+    flicker = build(tmp_path, "flickering_file")
+    with daemon() as (port, process):
+        subprocess.run([flicker, str(target), "4"], cwd=tmp_path, check=True, timeout=120)
+        assert process.poll() is None
+        assert http_get(port, "/-/healthy")[0] == 200
+        assert memory_kb(process) < 200_000
+        # It still does its work.
+        subprocess.run([str(target), "good"], check=True, timeout=60)
+        assert wait_until(lambda: len(stalls_of(port, "hostile_python")) >= 8, 60)
