@@ -147,7 +147,7 @@ std::string task_name(const ls_stack& stack) {
 std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int minor) const {
   Stall& stall = report.stall;
   std::vector<Slice> slices;
-  CauseTimes weights{};
+  std::array<double, LS_CAUSES> weights{};  // as integers damaged ones could wrap
   for (const StackSample& sample : stall.samples) {
     auto frames = codes_.resolve(stall.tgid, minor, sample.stack);
     if (!find_culprit(frames)) continue;
@@ -160,7 +160,7 @@ std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int 
     slice.ns = sample.slice_ns;
     slice.cause = sample.cause;
     if (sample.source == LS_STACK_OF_SAMPLE)
-      weights[sample.cause] += sample.slice_ns;
+      weights[sample.cause] += static_cast<double>(sample.slice_ns);
     else if (stall.wait && stall.wait->start_ns == sample.slice_start_ns)
       slice.ns = stall.wait->duration_ns;  // of a wait that goes on only this is known
     slices.push_back(std::move(slice));
@@ -169,7 +169,7 @@ std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int 
   for (Slice& slice : slices) {
     uint32_t seen = slice.cause;
     if (slice.sample->source == LS_STACK_OF_SAMPLE) {
-      double whole = static_cast<double>(weights[seen]);
+      double whole = weights[seen];
       double share = whole > 0 ? static_cast<double>(slice.ns) / whole : 0;
       slice.ns = static_cast<uint64_t>(static_cast<double>(before[seen]) * share);
       if (slice.sample->stack.flags & LS_STACK_IN_GC) slice.cause = LS_CAUSE_GC;

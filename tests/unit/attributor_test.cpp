@@ -176,6 +176,17 @@ TEST_F(AttributorFrames, WeighsContributorsByTheirSamples) {
   EXPECT_EQ(report.contributors[1].frame.function, "small");
 }
 
+TEST_F(AttributorFrames, GivesNoSampleMoreThanThereIs) {
+  stall_.causes[LS_CAUSE_CPU] = 1000;
+  for (uint64_t ns : {uint64_t{1} << 63, uint64_t{1} << 63, uint64_t{1} << 50}) {
+    stall_.samples.push_back(sample(LS_STACK_OF_SAMPLE, {2}));
+    stall_.samples.back().slice_ns = ns;
+  }
+  auto report = attributor_.on_stall(stall_);
+  ASSERT_EQ(report.contributors.size(), 1U);
+  EXPECT_LE(report.contributors[0].ns, 1000U);
+}
+
 TEST_F(AttributorFrames, TellsAnImportWhateverItWaitsOn) {
   stall_.causes[LS_CAUSE_DISK] = 600;
   stall_.causes[LS_CAUSE_CPU] = 400;
