@@ -70,11 +70,9 @@ class Server {
 
 FUZZ_TARGET(http_bytes, input) {
   static fuzz::Served served;
-  static const Server open(served.routes(), "");
-  static const Server guarded(served.routes(), kUsers);
+  static const Server open(served.routes(false), "");
+  static const Server guarded(served.routes(false), kUsers);
   if (input.empty()) return;
-  // What waits for its answer would make each run as long.
-  if (input.find("seconds") != std::string_view::npos) return;
   const Server& server = input[0] & 1 ? guarded : open;
   server.ask(input.substr(1));
 }

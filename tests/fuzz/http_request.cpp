@@ -4,7 +4,7 @@
 
 FUZZ_TARGET(http_request, input) {
   static fuzz::Served served;
-  static const Routes routes = served.routes();
+  static const Routes routes = served.routes(true);
   fuzz::Bytes bytes(input);
   HttpRequest request{.path = std::string(bytes.take_field('?')), .arrived_ns = 1};
   while (!bytes.is_empty() && request.query.size() < 20) {

@@ -1,4 +1,4 @@
-// Everything that the daemon serves, of a recording with stalls.
+// What the daemon serves, of a recording with stalls; whether also what may wait for its answer.
 #pragma once
 
 #include <fstream>
@@ -32,12 +32,12 @@ class Served {
                           .ready = true});
   }
 
-  Routes routes() const {
+  Routes routes(bool waiting) const {
     Routes routes;
     add_endpoints(routes, publication_, metrics_);
     add_api(routes, publication_, "1.0");
     add_page(routes);
-    add_profile(routes, window_);
+    if (waiting) add_profile(routes, window_);
     return routes;
   }
 
