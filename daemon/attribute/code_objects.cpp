@@ -11,6 +11,7 @@ namespace loopsight {
 namespace {
 
 constexpr size_t kMaxCodes = 65536;
+constexpr size_t kMaxBytesOfProcess = 16 << 20;  // a large program has some 3 MB of them
 constexpr size_t kMaxName = 256;
 
 void append_utf8(std::string& text, uint32_t point) {
@@ -61,10 +62,20 @@ void CodeObjects::on_code(const ls_code& record) {
       .adaptive = record.adaptive,
       .first_line = record.first_line,
       .lines = std::string(reinterpret_cast<const char*>(record.lines), size)};
-  if (!code.function.empty() && !code.filename.empty()) codes_[key] = std::move(code);
+  if (code.function.empty() || code.filename.empty()) return;
+  auto bytes_of = [](const Code& one) {
+    return one.function.size() + one.filename.size() + one.lines.size();
+  };
+  size_t& bytes = bytes_[record.header.tgid];
+  if (bytes + bytes_of(code) > kMaxBytesOfProcess) return;
+  Code& place = codes_[key];
+  bytes += bytes_of(code);
+  bytes -= bytes_of(place);
+  place = std::move(code);
 }
 
 void CodeObjects::on_exit(uint32_t tgid) {
+  bytes_.erase(tgid);
   codes_.erase(codes_.lower_bound({tgid, 0, 0}),
                codes_.upper_bound({tgid, UINT64_MAX, UINT32_MAX}));
 }

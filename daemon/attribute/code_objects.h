@@ -40,6 +40,7 @@ class CodeObjects {
   };
   using Key = std::tuple<uint32_t, uint64_t, uint32_t>;  // tgid, address, identity
   std::map<Key, Code> codes_;
+  std::map<uint32_t, size_t> bytes_;  // of the text of each process's, by tgid
 };
 
 // Text of a CPython string object as sent: UTF-8, cleaned. `state` is the object's state word,

@@ -105,5 +105,27 @@ TEST(CodeObjects, KeepsNoCodeObjectWhoseNamesCouldNotBeRead) {
   EXPECT_EQ(codes.size(), 0U);
 }
 
+TEST(CodeObjects, OneProcessCannotTakeAllTheRoom) {
+  CodeObjects codes;
+  auto add = [&](uint32_t tgid, uint64_t count) {
+    for (uint64_t address = 1; address <= count; address++) {
+      ls_code record = code(tgid, address, "f", "/srv/app.py");
+      record.lines_size = LS_CODE_LINES_SIZE;
+      codes.on_code(record);
+    }
+  };
+  add(1, 10'000);
+  size_t kept = codes.size();
+  EXPECT_GT(kept, 5'000U);
+  EXPECT_LT(kept, 6'000U);
+  add(1, 100);  // told again: takes no more
+  EXPECT_EQ(codes.size(), kept);
+  add(2, 100);
+  EXPECT_EQ(codes.size(), kept + 100);
+  codes.on_exit(1);
+  add(1, 1'000);
+  EXPECT_EQ(codes.size(), 1'100U);
+}
+
 }  // namespace
 }  // namespace loopsight
