@@ -90,9 +90,8 @@ Result<PoolState> decode_pools(const ls_header& header, std::span<const std::byt
   read(json, "cpus_used", state.cpus_used);
   read(json, "cpus_quota", state.cpus_quota);
   constexpr double kMostCpus = 1e6;
-  for (const auto& cpus : {state.cpus_used, state.cpus_quota})
-    if (cpus && !(*cpus >= 0 && *cpus <= kMostCpus))
-      return failure("a number of CPUs that cannot be");
+  for (auto* cpus : {&state.cpus_used, &state.cpus_quota})
+    if (*cpus && !(**cpus >= 0 && **cpus <= kMostCpus)) cpus->reset();
   auto pools = json.find("pools");
   if (pools == json.end() || !pools->is_array()) return failure("no list of thread pools");
   for (const Json& one : *pools) {

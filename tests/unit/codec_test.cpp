@@ -200,10 +200,17 @@ TEST(Decode, RefusesJsonNestedDeeply) {
   EXPECT_FALSE(decode(facts));
 }
 
-TEST(Decode, RefusesNumbersOfCpusThatCannotBe) {
-  EXPECT_TRUE(decode(encode(PoolState{.time_ns = 1, .cpus_used = 3.5})));
-  EXPECT_FALSE(decode(encode(PoolState{.time_ns = 1, .cpus_used = -1})));
-  EXPECT_FALSE(decode(encode(PoolState{.time_ns = 1, .cpus_quota = 1e300})));
+TEST(Decode, BelievesNoNumberOfCpusThatCannotBe) {
+  auto read = [](std::optional<double> cpus) {
+    auto event = decode(encode(PoolState{.time_ns = 1, .cpus_used = cpus, .cpus_quota = cpus}));
+    EXPECT_TRUE(event);
+    const auto& state = std::get<PoolState>(*event);
+    EXPECT_EQ(state.cpus_used, state.cpus_quota);
+    return state.cpus_used;
+  };
+  EXPECT_EQ(read(3.5), 3.5);
+  EXPECT_EQ(read(-1), std::nullopt);
+  EXPECT_EQ(read(1e300), std::nullopt);
 }
 
 }  // namespace
