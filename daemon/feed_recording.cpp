@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "bpf/wire.h"
+#include "daemon/base/text.h"
 
 namespace loopsight {
 
@@ -15,7 +16,9 @@ Result<void> feed_recording(RecordingReader& recording, Pipeline& pipeline,
   uint64_t first_ns = 0;
   uint64_t last_ns = 0;
   auto read = recording.read([&](std::span<const std::byte> bytes) {
+    uint64_t undecodable = pipeline.undecodable();
     if (auto one = pipeline.feed(bytes); !one) fed = one;
+    if (pipeline.undecodable() > undecodable) return;  // its time may be anything
     ls_header record;
     std::memcpy(&record, bytes.data(), sizeof(record));
     if (record.time_ns == 0) return;
@@ -25,10 +28,11 @@ Result<void> feed_recording(RecordingReader& recording, Pipeline& pipeline,
   if (!read) return tl::make_unexpected(read.error());
   if (!fed) return fed;
   if (auto finished = pipeline.finish(last_ns - first_ns); !finished) return finished;
+  std::string shown = clean_text(name, 200);
   if (read->cut_off)
-    spdlog::warn("{}: the last record is cut off; what came before it was replayed", name);
+    spdlog::warn("{}: the last record is cut off; what came before it was replayed", shown);
   if (pipeline.undecodable() > 0)
-    spdlog::warn("{}: {} of {} records cannot be decoded and were left out", name,
+    spdlog::warn("{}: {} of {} records cannot be decoded and were left out", shown,
                  pipeline.undecodable(), read->records);
   return {};
 }

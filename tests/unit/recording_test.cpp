@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/event/codec.h"
+#include "daemon/feed_recording.h"
 
 namespace loopsight {
 namespace {
@@ -92,6 +93,31 @@ TEST_F(RecordingTest, RefusesALengthThatCannotBe) {
   auto reader = RecordingReader::open(path_);
   ASSERT_TRUE(reader);
   EXPECT_FALSE(reader->read([](std::span<const std::byte>) {}));
+}
+
+struct LastSummary : Sink {
+  Result<void> on_stall(const StallReport&) override { return {}; }
+  Result<void> on_summary(const Summary& last) override {
+    summary = last;
+    return {};
+  }
+  Summary summary;
+};
+
+TEST_F(RecordingTest, ADamagedTimeWasNotWatched) {
+  auto writer = RecordingWriter::create(path_, {.threshold_ns = 50});
+  ASSERT_TRUE(writer);
+  for (uint64_t time_ns : {uint64_t{10}, UINT64_MAX, uint64_t{30}})
+    ASSERT_TRUE(writer->write(encode(Lost{.time_ns = time_ns, .records = 1})));
+  ASSERT_TRUE(writer->close());
+  auto reader = RecordingReader::open(path_);
+  ASSERT_TRUE(reader);
+  LastSummary sink;
+  Pipeline pipeline(50, {&sink});
+  ASSERT_TRUE(feed_recording(*reader, pipeline, path_));
+  EXPECT_EQ(pipeline.undecodable(), 1U);
+  EXPECT_EQ(sink.summary.watched_ns, 20U);
+  EXPECT_EQ(sink.summary.lost, 2U);
 }
 
 }  // namespace
