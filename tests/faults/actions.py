@@ -1,6 +1,7 @@
 """What each fault of the plan does, to the daemon and its targets."""
 import contextlib
 import http.client
+import signal
 import socket
 import threading
 import time
@@ -165,8 +166,6 @@ class Actions:
 
     def flood(self, stopped):
         """Stall after stall of everybody while the daemon does not look: the ring buffer fills."""
-        import signal
-
         for target in self.population.alive():
             target.tell("flood")
         self.daemon.process.send_signal(signal.SIGSTOP)
