@@ -3,15 +3,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-#include <linux/perf_event.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstring>
@@ -257,114 +254,6 @@ std::set<uint32_t> Tracer::listed_processes() const {
 
 void Tracer::set_python(uint32_t tgid, const ls_python& python) {
   bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.pythons), &tgid, &python, BPF_ANY);
-}
-
-Result<void> Tracer::sample_thread(uint32_t row, uint32_t tid) {
-  if (state_->samplers.contains(row)) return {};
-  perf_event_attr attributes{};
-  attributes.type = PERF_TYPE_SOFTWARE;
-  attributes.size = sizeof(attributes);
-  attributes.config = PERF_COUNT_SW_CPU_CLOCK;
-  attributes.freq = 1;
-  attributes.sample_freq = LS_SAMPLE_HZ;
-  auto fd = static_cast<int>(
-      syscall(SYS_perf_event_open, &attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC));
-  if (fd < 0) return failure(fmt::format("cannot sample thread {}: {}", tid, std::strerror(errno)));
-  bpf_link* link = bpf_program__attach_perf_event(state_->skeleton->progs.cpu_sample, fd);
-  if (!link) {
-    close(fd);
-    return failure(fmt::format("cannot sample thread {}: {}", tid, std::strerror(errno)));
-  }
-  state_->samplers[row] = link;  // owns the descriptor
-  return {};
-}
-
-bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return false;
-  ls_loop& loop = state_->table[row];
-  std::atomic_ref<__u32> flags(loop.flags);
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return false;
-  if (is_native) flags.fetch_or(LS_LOOP_NATIVE);
-  flags.fetch_or(is_loop ? LS_LOOP_ACCEPTED : LS_LOOP_REJECTED);
-  return true;
-}
-
-void Tracer::set_threshold(uint32_t row, uint32_t generation, uint64_t threshold_ns) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  ls_loop& loop = state_->table[row];
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
-  std::atomic_ref<__u64>(loop.threshold_ns).store(threshold_ns);
-}
-
-void Tracer::unwatch(uint32_t row, uint32_t generation) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  ls_loop& loop = state_->table[row];
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
-  std::atomic_ref<__u32>(loop.flags).fetch_or(LS_LOOP_UNWATCHED | LS_LOOP_REJECTED);
-  stop_sampling(row);
-}
-
-void Tracer::stop_sampling(uint32_t row) {
-  auto sampler = state_->samplers.find(row);
-  if (sampler == state_->samplers.end()) return;
-  bpf_link__destroy(sampler->second);
-  state_->samplers.erase(sampler);
-}
-
-void Tracer::set_own_call(uint32_t row, uint32_t generation, uint64_t code) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  ls_loop& loop = state_->table[row];
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
-  std::atomic_ref<__u64>(loop.own_call).store(code);
-}
-
-void Tracer::ask_again(uint32_t row, uint32_t generation) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  ls_loop& loop = state_->table[row];
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
-  std::atomic_ref<__u32>(loop.flags).fetch_and(~static_cast<__u32>(LS_LOOP_ASKED));
-}
-
-void Tracer::free_row(uint32_t row) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  stop_sampling(row);
-  ls_loop& loop = state_->table[row];
-  uint32_t generation = loop.generation;
-  std::memset(&loop, 0, sizeof(loop));
-  loop.generation = generation;
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.free_rows), nullptr, &row, BPF_ANY);
-}
-
-std::optional<ls_loop> Tracer::read_row(uint32_t row) const {
-  if (row == 0 || row >= LS_MAX_LOOPS) return std::nullopt;
-  ls_loop& live = state_->table[row];
-  ls_loop copy;
-  // A writer holds a row for well under a microsecond, so a few tries suffice.
-  for (int attempt = 0; attempt < 1000; attempt++) {
-    uint32_t before = std::atomic_ref<__u32>(live.sequence).load(std::memory_order_acquire);
-    std::memcpy(&copy, &live, sizeof(copy));
-    std::atomic_thread_fence(std::memory_order_acquire);
-    uint32_t after = std::atomic_ref<__u32>(live.sequence).load(std::memory_order_relaxed);
-    if (before == after && before % 2 == 0) break;
-  }
-  if (!(copy.flags & LS_LOOP_USED)) return std::nullopt;
-  return copy;
-}
-
-std::vector<uint32_t> Tracer::used_rows() const {
-  std::vector<uint32_t> rows;
-  for (uint32_t row = 1; row < LS_MAX_LOOPS; row++)
-    if (std::atomic_ref<__u32>(state_->table[row].flags).load() & LS_LOOP_USED) rows.push_back(row);
-  return rows;
-}
-
-std::optional<ls_stack> Tracer::read_wait_stack(uint32_t row) const {
-  auto kept = std::make_unique<ls_row_stacks>();
-  if (row == 0 || row >= LS_MAX_LOOPS ||
-      bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.stacks), &row, kept.get()) != 0)
-    return std::nullopt;
-  return kept->stack[~kept->longest & 1];
 }
 
 uint64_t Tracer::counter(ls_counter counter) const {
