@@ -47,6 +47,7 @@ std::vector<ProgramCost> CostSampler::costs(const std::vector<ProgramCost>& sums
     }
   }
   std::vector<ProgramCost> costs;
+  costs.reserve(all.size());
   for (const auto& [name, cost] : all)
     costs.push_back({.name = name, .runs = cost.runs, .run_time_ns = cost.run_time_ns});
   return costs;
