@@ -17,6 +17,8 @@ constexpr size_t kMaxReads = 16384;            // of one look
 constexpr uint64_t kTickBudgetNs = 5'000'000;  // for all looks of one tick
 constexpr uint64_t kLookNs = 1'000'000'000;    // between looks at a process
 constexpr uint64_t kWaitingNs = 200'000'000;   // while its jobs wait
+constexpr uint64_t kMostLooksApart = 5;        // of kLookNs, in a process that has no pool
+constexpr uint64_t kVainLooks = 10;            // after so many it is looked at less often
 constexpr uint64_t kCostFactor = 100;          // no process gets more than a hundredth of a CPU
 constexpr uint64_t kCpuNs = 900'000'000;       // over which CPU use is measured, at least
 
@@ -76,7 +78,10 @@ std::optional<PoolState> LivePools::look_at(uint32_t tgid, Process& process, uin
     process.cpus_used.reset();
   }
   uint64_t cost_ns = elapsed_ns(start);
-  process.next_ns = now_ns + std::max(waiting ? kWaitingNs : kLookNs, cost_ns * kCostFactor);
+  process.vain_looks = state.pools.empty() && !cut ? process.vain_looks + 1 : 0;
+  uint64_t apart = std::clamp<uint64_t>(process.vain_looks / kVainLooks, 1, kMostLooksApart);
+  process.next_ns =
+      now_ns + std::max(waiting ? kWaitingNs : apart * kLookNs, cost_ns * kCostFactor);
   spdlog::trace("pid {}: {} thread pools read in {} us, {} reads{}", tgid, state.pools.size(),
                 cost_ns / 1000, memory.reads(), cut ? ", cut off" : "");
   // What was cut off knows some threads only; what it found out of them the next look has already.

@@ -1,8 +1,8 @@
 // When to look at the thread pools of which process, and what of it is worth telling.
 //
-// A process costs reads of its memory, of two microseconds each, once a second, and at each tick
-// only while jobs wait; and all processes together no more than a stated time of each tick, after
-// which the rest has to wait for its turn.
+// A process costs reads of its memory, of two microseconds each, once a second, at each tick only
+// while jobs wait, and after a minute without any pool every five seconds only; and all processes
+// together no more than a stated time of each tick, after which the rest has to wait for its turn.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +42,7 @@ class LivePools {
   struct Process {
     ThreadPools pools;
     uint64_t next_ns = 0;
+    uint64_t vain_looks = 0;  // that found no pool, since the last one that did
     PoolState told;
     std::optional<uint64_t> cpu_ns;
     uint64_t cpu_read_ns = 0;

@@ -5,7 +5,7 @@ import subprocess
 from conftest import PYTHON, running
 from observers import TARGETS
 from results import Plot, Spread, Table
-from watching import LAST_CPU, program_runs, watching
+from watching import LAST_CPU, meter, program_runs, watching
 
 OPTIONS = {
     "depths": ("1,9,17,33,65", "1,9", "frames below the callback"),
@@ -24,7 +24,7 @@ def measure(options):
     depths = [int(one) for one in options.depths.split(",")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     costs = {depth: [] for depth in depths}
-    with watching() as (pid, _), contextlib.ExitStack() as stack:
+    with watching() as (pid, _), meter(), contextlib.ExitStack() as stack:
         script = str(TARGETS / "deep_frames.py")
         programs = {}
         for depth in depths:

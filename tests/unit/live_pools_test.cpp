@@ -55,6 +55,21 @@ TEST_F(LivePoolsTest, LooksNoSoonerThanItIsTime) {
   EXPECT_EQ(opened_, 2U);
 }
 
+TEST_F(LivePoolsTest, LooksLessOftenWhereThereIsNoPool) {
+  PoolProcess process(11, 2, 0, {});
+  process.threads({});
+  LivePools pools = watching(process);
+  uint64_t second = 100 * kLater;
+  for (int i = 0; i < 100; i++) pools.look(kLater + i * second);
+  EXPECT_EQ(opened_, 100U);
+  uint64_t now_ns = kLater + 100 * second;
+  pools.look(now_ns);
+  pools.look(now_ns + 4'000'000'000);
+  EXPECT_EQ(opened_, 101U);
+  pools.look(now_ns + second);
+  EXPECT_EQ(opened_, 102U);
+}
+
 TEST_F(LivePoolsTest, DoesNotTellWhatItCouldReadInPartOnly) {
   PoolProcess process(11, 6, 6, {0x4000});
   LivePools pools = watching(process);

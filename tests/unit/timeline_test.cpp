@@ -3,79 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <numeric>
+
+#include "tests/unit/timeline_fixture.h"
 
 namespace loopsight {
 namespace {
-
-constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kThreshold = 50 * kMs;
-
-uint64_t sum(const CauseTimes& causes) {
-  return std::accumulate(causes.begin(), causes.end(), uint64_t{0});
-}
-
-PollerSeen poller(uint32_t row = 1, uint32_t generation = 1) {
-  PollerSeen event{};
-  event.record.header = {.kind = LS_KIND_POLLER, .size = 0, .time_ns = 0, .tgid = 10, .tid = 11};
-  event.record.row = row;
-  event.record.generation = generation;
-  return event;
-}
-
-LoopVerdict verdict(bool is_loop, uint32_t row = 1, uint32_t generation = 1) {
-  return {.time_ns = 1,
-          .row = row,
-          .generation = generation,
-          .is_loop = is_loop,
-          .kind = LoopKind::kAsyncio};
-}
-
-StallEnded stall(uint64_t start_ms, uint64_t end_ms, uint32_t generation = 1) {
-  StallEnded event{};
-  event.record.header.tgid = 10;
-  event.record.header.tid = 11;
-  event.record.row = 1;
-  event.record.generation = generation;
-  event.record.start_ns = start_ms * kMs;
-  event.record.end_ns = end_ms * kMs;
-  event.record.phase_ns[LS_CAUSE_SLEEP] = (end_ms - start_ms) * kMs;
-  return event;
-}
-
-LoopState state(uint64_t now_ms, uint32_t phase, uint64_t phase_start_ms) {
-  LoopState event;
-  event.time_ns = now_ms * kMs;
-  event.row = 1;
-  event.loop.generation = 1;
-  event.loop.flags = LS_LOOP_USED | LS_LOOP_ACCEPTED;
-  event.loop.tgid = 10;
-  event.loop.tid = 11;
-  event.loop.phase = phase;
-  event.loop.phase_start_ns = phase_start_ms * kMs;
-  event.loop.slice_start_ns = phase_start_ms * kMs;
-  return event;
-}
-
-LoopEnded end(uint64_t now_ms, uint32_t exit_code = 0, bool open = true) {
-  LoopEnded event{};
-  event.record.header.time_ns = now_ms * kMs;
-  event.record.row = 1;
-  event.record.generation = 1;
-  event.record.reason = LS_END_THREAD_EXIT;
-  event.record.exit_code = exit_code;
-  event.record.open = open;
-  return event;
-}
-
-class TimelineTest : public testing::Test {
- protected:
-  void SetUp() override {
-    timeline_.on_poller(poller());
-    timeline_.on_verdict(verdict(true));
-  }
-  Timeline timeline_{kThreshold};
-};
 
 TEST_F(TimelineTest, ReportsAStallThatEnded) {
   auto found = timeline_.on_stall(stall(100, 250));
@@ -355,53 +287,6 @@ TEST_F(TimelineTest, TakesAnOrdinaryExitForNoStall) {
 TEST_F(TimelineTest, TakesDeathAfterTheLoopWasClosedForNoStall) {
   timeline_.on_state(state(300, LS_PHASE_BUSY, 100));
   EXPECT_TRUE(timeline_.on_end(end(350, 9, false)).stalls.empty());
-}
-
-StackSeen stack(uint32_t source, uint64_t slice_start_ns, uint64_t slice_ns,
-                uint64_t phase_start_ms) {
-  StackSeen event{};
-  event.record.row = 1;
-  event.record.generation = 1;
-  event.record.phase_start_ns = phase_start_ms * kMs;
-  event.record.source = source;
-  event.record.slice_start_ns = slice_start_ns;
-  event.record.slice_ns = slice_ns;
-  return event;
-}
-
-TEST_F(TimelineTest, GivesAStallTheStacksOfItsOwnBusyPhase) {
-  timeline_.on_stack(stack(LS_STACK_OF_SAMPLE, 0, 1, 10));
-  timeline_.on_stack(stack(LS_STACK_OF_SAMPLE, 0, 1, 100));
-  EXPECT_EQ(timeline_.on_stall(stall(100, 250)).stalls.at(0).samples.size(), 1U);
-  EXPECT_TRUE(timeline_.on_stall(stall(300, 450)).stalls.at(0).samples.empty());
-}
-
-TEST_F(TimelineTest, KeepsOneStackOfAWaitThatIsToldTwice) {
-  timeline_.on_stack(stack(LS_STACK_OF_WAIT, 120 * kMs, 0, 100));
-  timeline_.on_stack(stack(LS_STACK_OF_WAIT, 120 * kMs, 60 * kMs, 100));
-  timeline_.on_stack(stack(LS_STACK_OF_WAIT, 190 * kMs, 5 * kMs, 100));
-  auto samples = timeline_.on_stall(stall(100, 250)).stalls.at(0).samples;
-  ASSERT_EQ(samples.size(), 2U);
-  EXPECT_EQ(samples[0].slice_ns, 60 * kMs);
-}
-
-TEST_F(TimelineTest, ThinsSamplesOutWithoutLosingTheirWeight) {
-  for (int i = 0; i < 5000; i++) timeline_.on_stack(stack(LS_STACK_OF_SAMPLE, 0, 10, 100));
-  auto samples = timeline_.on_stall(stall(100, 250)).stalls.at(0).samples;
-  EXPECT_LE(samples.size(), 200U);
-  EXPECT_GE(samples.size(), 50U);
-  uint64_t weight = 0;
-  for (const StackSample& sample : samples) weight += sample.slice_ns;
-  EXPECT_EQ(weight, 50000U);
-}
-
-TEST_F(TimelineTest, KeepsTheLongestWaitsOfManyAndABoundedNumber) {
-  for (uint64_t i = 0; i < 5000; i++)
-    timeline_.on_stack(stack(LS_STACK_OF_WAIT, 1000 + i, i == 7 ? 9 * kMs : 1, 100));
-  auto samples = timeline_.on_stall(stall(100, 250)).stalls.at(0).samples;
-  EXPECT_LE(samples.size(), 200U);
-  EXPECT_TRUE(std::any_of(samples.begin(), samples.end(),
-                          [](const StackSample& one) { return one.slice_ns == 9 * kMs; }));
 }
 
 TEST_F(TimelineTest, CountsLostRecords) {
