@@ -18,9 +18,9 @@ constexpr uint64_t kTickBudgetNs = 5'000'000;  // for all looks of one tick
 constexpr uint64_t kLookNs = 1'000'000'000;    // between looks at a process
 constexpr uint64_t kWaitingNs = 200'000'000;   // while its jobs wait
 constexpr uint64_t kMostLooksApart = 5;        // of kLookNs, in a process that has no pool
-constexpr uint64_t kVainLooks = 10;            // after so many it is looked at less often
-constexpr uint64_t kCostFactor = 100;          // no process gets more than a hundredth of a CPU
-constexpr uint64_t kCpuNs = 900'000'000;       // over which CPU use is measured, at least
+constexpr uint64_t kVainLooks = 10;  // with each so many the next ones are a kLookNs further apart
+constexpr uint64_t kCostFactor = 100;     // no process gets more than a hundredth of a CPU
+constexpr uint64_t kCpuNs = 900'000'000;  // over which CPU use is measured, at least
 
 uint64_t elapsed_ns(std::chrono::steady_clock::time_point start) {
   return static_cast<uint64_t>(

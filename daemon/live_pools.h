@@ -1,8 +1,9 @@
 // When to look at the thread pools of which process, and what of it is worth telling.
 //
 // A process costs reads of its memory, of two microseconds each, once a second, at each tick only
-// while jobs wait, and after a minute without any pool every five seconds only; and all processes
-// together no more than a stated time of each tick, after which the rest has to wait for its turn.
+// while jobs wait, and ever less often, down to every five seconds, where there is no pool; and all
+// processes together no more than a stated time of each tick, after which the rest has to wait for
+// its turn.
 #pragma once
 
 #include <cstddef>

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,11 @@ template <typename Json = nlohmann::ordered_json>
 Json parse_json(std::string_view text) {
   if (is_nested_deeply(text)) return Json(Json::value_t::discarded);
   return Json::parse(text, nullptr, false);
+}
+template <typename Json = nlohmann::ordered_json>
+Json parse_json(std::span<const std::byte> bytes) {
+  return parse_json<Json>(
+      std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
 // A reference to null where there is none.

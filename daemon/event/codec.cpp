@@ -143,12 +143,8 @@ Result<Event> decode_verdict(std::span<const std::byte> bytes) {
                            .kind = static_cast<LoopKind>(record->kind)});
 }
 
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> payload) {
-  auto json = parse_json<nlohmann::json>(as_text(payload));
+  auto json = parse_json<nlohmann::json>(payload);
   if (!json.is_object()) return failure("process facts are no JSON object");
   ProcessFacts facts;
   facts.tgid = header.tgid;
@@ -172,7 +168,7 @@ Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> p
 }
 
 Result<Event> decode_source(const ls_header& header, std::span<const std::byte> payload) {
-  auto json = parse_json<nlohmann::json>(as_text(payload));
+  auto json = parse_json<nlohmann::json>(payload);
   if (!json.is_object()) return failure("source lines are no JSON object");
   SourceSeen source{.time_ns = header.time_ns, .tgid = header.tgid};
   auto read = [&](const char* key, auto& value) {

@@ -84,7 +84,7 @@ Json pools_json(const PoolState& state) {
 }
 
 Result<PoolState> decode_pools(const ls_header& header, std::span<const std::byte> payload) {
-  auto json = parse_json<Json>({reinterpret_cast<const char*>(payload.data()), payload.size()});
+  auto json = parse_json<Json>(payload);
   if (!json.is_object()) return failure("thread pools are no JSON object");
   PoolState state{.time_ns = header.time_ns, .tgid = header.tgid};
   read(json, "cpus_used", state.cpus_used);

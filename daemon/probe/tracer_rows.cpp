@@ -13,6 +13,12 @@
 
 namespace loopsight {
 
+ls_loop* Tracer::State::row_of(uint32_t row, uint32_t generation) const {
+  if (row == 0 || row >= LS_MAX_LOOPS) return nullptr;
+  ls_loop* loop = &table[row];
+  return std::atomic_ref<__u32>(loop->generation).load() == generation ? loop : nullptr;
+}
+
 Result<void> Tracer::sample_thread(uint32_t row, uint32_t tid) {
   if (state_->samplers.contains(row)) return {};
   perf_event_attr attributes{};
@@ -34,27 +40,24 @@ Result<void> Tracer::sample_thread(uint32_t row, uint32_t tid) {
 }
 
 bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return false;
-  ls_loop& loop = state_->table[row];
-  std::atomic_ref<__u32> flags(loop.flags);
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return false;
+  ls_loop* loop = state_->row_of(row, generation);
+  if (!loop) return false;
+  std::atomic_ref<__u32> flags(loop->flags);
   if (is_native) flags.fetch_or(LS_LOOP_NATIVE);
   flags.fetch_or(is_loop ? LS_LOOP_ACCEPTED : LS_LOOP_REJECTED);
   return true;
 }
 
 void Tracer::set_threshold(uint32_t row, uint32_t generation, uint64_t threshold_ns) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  ls_loop& loop = state_->table[row];
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
-  std::atomic_ref<__u64>(loop.threshold_ns).store(threshold_ns);
+  ls_loop* loop = state_->row_of(row, generation);
+  if (!loop) return;
+  std::atomic_ref<__u64>(loop->threshold_ns).store(threshold_ns);
 }
 
 void Tracer::unwatch(uint32_t row, uint32_t generation) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  ls_loop& loop = state_->table[row];
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
-  std::atomic_ref<__u32>(loop.flags).fetch_or(LS_LOOP_UNWATCHED | LS_LOOP_REJECTED);
+  ls_loop* loop = state_->row_of(row, generation);
+  if (!loop) return;
+  std::atomic_ref<__u32>(loop->flags).fetch_or(LS_LOOP_UNWATCHED | LS_LOOP_REJECTED);
   stop_sampling(row);
 }
 
@@ -66,17 +69,15 @@ void Tracer::stop_sampling(uint32_t row) {
 }
 
 void Tracer::set_own_call(uint32_t row, uint32_t generation, uint64_t code) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  ls_loop& loop = state_->table[row];
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
-  std::atomic_ref<__u64>(loop.own_call).store(code);
+  ls_loop* loop = state_->row_of(row, generation);
+  if (!loop) return;
+  std::atomic_ref<__u64>(loop->own_call).store(code);
 }
 
 void Tracer::ask_again(uint32_t row, uint32_t generation) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
-  ls_loop& loop = state_->table[row];
-  if (std::atomic_ref<__u32>(loop.generation).load() != generation) return;
-  std::atomic_ref<__u32>(loop.flags).fetch_and(~static_cast<__u32>(LS_LOOP_ASKED));
+  ls_loop* loop = state_->row_of(row, generation);
+  if (!loop) return;
+  std::atomic_ref<__u32>(loop->flags).fetch_and(~static_cast<__u32>(LS_LOOP_ASKED));
 }
 
 void Tracer::free_row(uint32_t row) {

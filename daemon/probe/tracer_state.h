@@ -50,6 +50,8 @@ struct Tracer::State {
   }
 
   std::vector<ProgramCost> program_sums() const;
+  // Null where the row has another owner by now.
+  ls_loop* row_of(uint32_t row, uint32_t generation) const;
 
   static int handle(void* context, void* data, size_t size) {
     auto* state = static_cast<State*>(context);

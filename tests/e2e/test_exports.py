@@ -1,11 +1,8 @@
 """Profiles of a recording and what the daemon exports, opened by what reads such files."""
 import ast
 import collections
-import contextlib
 import gzip
 import json
-import os
-import pathlib
 import re
 import shutil
 import subprocess
@@ -21,6 +18,7 @@ from conftest import (
     wait_for_port,
     wait_until,
 )
+from journald import journal
 
 RECORDING = ROOT / "tests" / "replay" / "zoo-asyncio.lsrec"
 
@@ -148,7 +146,6 @@ def test_pprof_profile_is_read_by_protoc(tmp_path, stalls):
     assert any(one[3][0] == "kinds:time_sleep" and one[2]["cause"] == "sleep" for one in asleep)
 
 
-JOURNALD = "/lib/systemd/systemd-journald"
 MESSAGE_ID = "f1c5ad6d3b8b4ae6a9b0c9d7e2f84c31"
 SLEEPER = """
 import asyncio, time
@@ -163,28 +160,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@contextlib.contextmanager
-def journal():
-    """A journal of its own, in its own mount namespace; yields what puts a command into that."""
-    if not os.access(JOURNALD, os.X_OK) or not shutil.which("journalctl"):
-        pytest.skip("systemd's journald is not installed")
-    machine = pathlib.Path("/etc/machine-id")
-    if not machine.exists() or not machine.read_text().strip():
-        pytest.skip("no /etc/machine-id, which journald needs")
-    script = "mount -t tmpfs tmpfs /run && mkdir -p /run/log/journal && exec " + JOURNALD
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
-    with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as journald:
-        inside = ["nsenter", "--mount=/proc/%d/ns/mnt" % journald.pid]
-        root = pathlib.Path("/proc/%d/root" % journald.pid)
-        ready = wait_until(
-            lambda: (root / "run/systemd/journal/socket").exists() or journald.poll() is not None,
-            30,
-        )
-        if not ready or journald.poll() is not None:
-            pytest.skip("journald does not run here: status %s" % journald.poll())
-        yield inside
 
 
 def journal_entries(inside):

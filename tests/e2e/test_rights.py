@@ -22,7 +22,7 @@ from conftest import (
     wait_for_port,
     wait_until,
 )
-from test_exports import JOURNALD, journal
+from journald import JOURNALD, journal
 
 RECORDING = ROOT / "tests" / "replay" / "zoo-asyncio.lsrec"
 NOBODY = 65534
