@@ -9,18 +9,18 @@ const volatile __u64 threshold_ns = 50000000;
 const volatile __u32 count_functions = 0;  // 1: the function probe is attached
 const volatile __u32 exact_delays = 0;     // 1: delays.bpf.c is attached
 
-static __noinline int ls_enter(__u32 number, __s32 epoll_fd, __s64 timeout_ns) {
+static __always_inline int ls_enter(__u32 number, __s32 epoll_fd, __s64 timeout_ns) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_thread *thread = ls_thread_of(task);
   struct ls_poll poll = {.syscall = number, .epoll_fd = epoll_fd, .timeout_ns = timeout_ns};
   if (!ls_concerns(task, thread)) return 0;
   poll.now = bpf_ktime_get_ns();
-  poll.stack_pointer = ls_stack_pointer((void *)bpf_task_pt_regs(task));
+  if (epoll_fd < 0) poll.stack_pointer = ls_user_stack(task);
   ls_poll_enter(task, thread, &poll);
   return 0;
 }
 
-static __noinline int ls_exit(__u32 number, bool is_epoll, long returned) {
+static __always_inline int ls_exit(__u32 number, bool is_epoll, long returned) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_thread *thread = ls_thread_of(task);
   struct ls_poll poll = {.syscall = number, .epoll_fd = -1};
@@ -35,11 +35,8 @@ static __noinline int ls_exit(__u32 number, bool is_epoll, long returned) {
 }
 
 // Timeouts in nanoseconds, negative where there is none: of the calls that take milliseconds, and
-// of those that point to seconds and fractions. Global functions, so that each is one way to
-// verify.
-__weak __noinline __s64 ls_timeout_ms(__s32 timeout_ms) {
-  return timeout_ms < 0 ? -1 : timeout_ms * (__s64)LS_MS;
-}
+// of those that point to seconds and fractions; a global function, so that it is one way to verify.
+static __always_inline __s64 ls_timeout_ms(__s32 timeout_ms) { return timeout_ms * (__s64)LS_MS; }
 
 __weak __noinline __s64 ls_timeout_at(__u64 pointer, __u32 step_ns) {
   __s64 time[2] = {};

@@ -269,7 +269,7 @@ static __always_inline bool ls_concerns(struct task_struct *task, const struct l
 // The row for this poll call: the thread's own loop, or a new row for what it polls on for the
 // first time; 0 where it is nobody's loop. Makes it the thread's active row.
 static __always_inline __u32 ls_find_row(struct task_struct *task, struct ls_thread *thread,
-                                         const struct ls_poll *poll) {
+                                         struct ls_poll *poll) {
   struct ls_loop *current, *other;
   __u32 state, row, slot;
   __u64 instance;
@@ -283,6 +283,7 @@ static __always_inline __u32 ls_find_row(struct task_struct *task, struct ls_thr
       thread->rows[thread->active & 1] = 0;
       return 0;
     }
+    poll->stack_pointer = ls_user_stack(task);
     other = ls_row(thread->rows[~thread->active & 1]);
     if (other && ls_is_own_poll(other, poll)) {
       if (current && ls_in_busy_phase(other) && current->phase_start_ns > other->phase_start_ns) {
@@ -307,6 +308,7 @@ static __always_inline __u32 ls_find_row(struct task_struct *task, struct ls_thr
     return 0;
   }
   if (!thread) {
+    poll->stack_pointer = ls_user_stack(task);
     thread = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
     if (!thread) {
       ls_count(LS_COUNT_STORAGE_FULL);
@@ -343,7 +345,7 @@ static __always_inline void ls_ask(struct ls_loop *loop, __u32 row, struct task_
 }
 
 static __always_inline void ls_poll_enter(struct task_struct *task, struct ls_thread *thread,
-                                          const struct ls_poll *poll) {
+                                          struct ls_poll *poll) {
   __u32 row = ls_find_row(task, thread, poll);
   struct ls_loop *loop = ls_row(row);
   if (!loop) return;
@@ -353,7 +355,7 @@ static __always_inline void ls_poll_enter(struct task_struct *task, struct ls_th
 }
 
 static __always_inline void ls_poll_exit(struct task_struct *task, struct ls_thread *thread,
-                                         const struct ls_poll *poll, long returned) {
+                                         struct ls_poll *poll, long returned) {
   __u32 row = ls_find_row(task, thread, poll);
   struct ls_loop *loop = ls_row(row);
   if (!loop) return;

@@ -11,7 +11,8 @@ struct ls_poll {
   __s32 epoll_fd;    // -1: select, poll
   __s64 timeout_ns;  // negative: none
   __u64 now;
-  __u64 stack_pointer;
+  __u64
+      stack_pointer;  // of the user; of an epoll call only known once ls_find_row looked for a row
 };
 
 static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {
@@ -47,7 +48,7 @@ static __noinline void ls_send_poller(struct ls_loop *loop, __u32 row, struct ta
   record->process_known = process_known;
   record->nested = ls_is_nested(task, row);
   record->pad = 0;
-  if (bpf_probe_read_user(record->stack, sizeof(record->stack), (void *)poll->stack_pointer))
+  if (bpf_probe_read_user(record->stack, sizeof(record->stack), (void *)ls_stack_pointer(regs)))
     __builtin_memset(record->stack, 0, sizeof(record->stack));
   __builtin_memset(record->polled, 0, sizeof(record->polled));
   ls_syscall_args(regs, args);

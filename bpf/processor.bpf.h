@@ -24,6 +24,10 @@ static __always_inline void ls_syscall_args(const struct pt_regs *regs, __u64 ar
 
 static __always_inline __u64 ls_stack_pointer(const struct pt_regs *regs) { return regs->sp; }
 
+static __always_inline __u64 ls_user_stack(struct task_struct *task) {
+  return ls_stack_pointer((void *)bpf_task_pt_regs(task));
+}
+
 // What pthread_self() returns, and CPython keeps as thread_id: on x86-64 the FS base, for glibc and
 // musl alike.
 static __always_inline __u64 ls_thread_pointer(struct task_struct *task) {

@@ -186,12 +186,11 @@ __weak __noinline int ls_note_waiters(struct ls_loop *loop, __u32 row, __u64 now
   return 0;
 }
 
-__weak __noinline int ls_note_return(struct ls_loop *loop, __u32 row, long returned, __u64 now) {
-  if (!loop) return 0;
+static __always_inline void ls_note_return(struct ls_loop *loop, __u32 row, long returned,
+                                           __u64 now) {
   ls_note_due(loop, now);
   loop->returned = returned > 0 ? (__u32)returned : 0;
   if (loop->waiters.start_ns) ls_note_waiters(loop, row, now);
-  return 0;
 }
 
 // The thread goes to sleep in the poll call after a stall: nothing was ready. A timer may still
