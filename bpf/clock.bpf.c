@@ -34,10 +34,11 @@ static __always_inline int ls_exit(__u32 number, bool is_epoll, long returned) {
   return 0;
 }
 
-// Timeouts in nanoseconds, negative where there is none: of the calls that take milliseconds, and
-// of those that point to seconds and fractions; a global function, so that it is one way to verify.
+// Timeouts in nanoseconds, negative where there is none: of the calls that take milliseconds...
 static __always_inline __s64 ls_timeout_ms(__s32 timeout_ms) { return timeout_ms * (__s64)LS_MS; }
 
+// ...and of those that point to seconds and fractions. A global function, so that it is one way to
+// verify.
 __weak __noinline __s64 ls_timeout_at(__u64 pointer, __u32 step_ns) {
   __s64 time[2] = {};
   if (!pointer || bpf_probe_read_user(time, sizeof(time), (void *)pointer)) return -1;
