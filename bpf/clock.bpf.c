@@ -9,36 +9,8 @@ const volatile __u64 threshold_ns = 50000000;
 const volatile __u32 count_functions = 0;  // 1: the function probe is attached
 const volatile __u32 exact_delays = 0;     // 1: delays.bpf.c is attached
 
-static __always_inline int ls_enter(__u32 number, __s32 epoll_fd, __s64 timeout_ns) {
-  struct task_struct *task = (void *)bpf_get_current_task_btf();
-  struct ls_thread *thread = ls_thread_of(task);
-  struct ls_poll poll = {.syscall = number, .epoll_fd = epoll_fd, .timeout_ns = timeout_ns};
-  if (!ls_concerns(task, thread)) return 0;
-  poll.now = bpf_ktime_get_ns();
-  if (epoll_fd < 0) poll.stack_pointer = ls_user_stack(task);
-  ls_poll_enter(task, thread, &poll);
-  return 0;
-}
-
-static __always_inline int ls_exit(__u32 number, bool is_epoll, long returned) {
-  struct task_struct *task = (void *)bpf_get_current_task_btf();
-  struct ls_thread *thread = ls_thread_of(task);
-  struct ls_poll poll = {.syscall = number, .epoll_fd = -1};
-  const struct pt_regs *regs;
-  if (!ls_concerns(task, thread)) return 0;
-  poll.now = bpf_ktime_get_ns();
-  regs = (void *)bpf_task_pt_regs(task);
-  if (is_epoll) poll.epoll_fd = (__s32)regs->di;
-  poll.stack_pointer = ls_stack_pointer(regs);
-  ls_poll_exit(task, thread, &poll, returned);
-  return 0;
-}
-
-// Timeouts in nanoseconds, negative where there is none: of the calls that take milliseconds...
-static __always_inline __s64 ls_timeout_ms(__s32 timeout_ms) { return timeout_ms * (__s64)LS_MS; }
-
-// ...and of those that point to seconds and fractions. A global function, so that it is one way to
-// verify.
+// The timeout of a poll call in nanoseconds, negative where it has none, read from where the
+// argument points to seconds and fractions. A global function, so that it is one way to verify.
 __weak __noinline __s64 ls_timeout_at(__u64 pointer, __u32 step_ns) {
   __s64 time[2] = {};
   if (!pointer || bpf_probe_read_user(time, sizeof(time), (void *)pointer)) return -1;
@@ -46,9 +18,41 @@ __weak __noinline __s64 ls_timeout_at(__u64 pointer, __u32 step_ns) {
   return time[0] * 1000000000 + time[1] * step_ns;
 }
 
-#define LS_ENTER_MS(number, fd, timeout) ls_enter(number, fd, ls_timeout_ms(timeout))
-#define LS_ENTER_AT(number, fd, pointer) \
-  ls_enter(number, fd, ls_timeout_at(pointer, ls_timeout_step(number)))
+static __always_inline bool ls_is_epoll(__u32 number) {
+  return number == __NR_epoll_wait || number == __NR_epoll_pwait || number == __NR_epoll_pwait2;
+}
+
+static __always_inline __s64 ls_timeout(__u32 number, __u64 argument) {
+  if (number == __NR_epoll_wait || number == __NR_epoll_pwait || number == __NR_poll)
+    return (__s32)argument * (__s64)LS_MS;
+  return ls_timeout_at(argument, ls_timeout_step(number));
+}
+
+static __always_inline int ls_enter(__u32 number, __s32 epoll_fd, __u64 timeout) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  struct ls_thread *thread = ls_thread_of(task);
+  struct ls_poll poll = {.syscall = number, .epoll_fd = epoll_fd};
+  if (!ls_concerns(task, thread)) return 0;
+  poll.now = bpf_ktime_get_ns();
+  poll.timeout_ns = ls_timeout(number, timeout);
+  if (epoll_fd < 0) poll.stack_pointer = ls_user_stack(task);
+  ls_poll_enter(task, thread, &poll);
+  return 0;
+}
+
+static __always_inline int ls_exit(__u32 number, long returned) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  struct ls_thread *thread = ls_thread_of(task);
+  struct ls_poll poll = {.syscall = number, .epoll_fd = -1};
+  const struct pt_regs *regs;
+  if (!ls_concerns(task, thread)) return 0;
+  poll.now = bpf_ktime_get_ns();
+  regs = (void *)bpf_task_pt_regs(task);
+  if (ls_is_epoll(number)) poll.epoll_fd = (__s32)regs->di;
+  poll.stack_pointer = ls_stack_pointer(regs);
+  ls_poll_exit(task, thread, &poll, returned);
+  return 0;
+}
 
 // A new epoll instance got a descriptor number: a row that goes by that number is of an old one.
 static __noinline int ls_created(long descriptor) {
@@ -64,56 +68,57 @@ static __noinline int ls_created(long descriptor) {
   return 0;
 }
 
-#define LS_ENTER(name, call)          \
-  SEC("tp/syscalls/sys_enter_" #name) \
-  int name##_enter(struct trace_event_raw_sys_enter *ctx) { return call; }
-#define LS_EXIT(name, number, is_epoll)                   \
-  SEC("tp/syscalls/sys_exit_" #name)                      \
-  int name##_exit(struct trace_event_raw_sys_exit *ctx) { \
-    return ls_exit(number, is_epoll, ctx->ret);           \
-  }
-#define LS_FENTRY(name, number, call)                                      \
-  SEC("fentry/__x64_sys_" #name)                                           \
-  int BPF_PROG(name##_fn_in, const struct pt_regs *regs) { return call; }  \
-  SEC("fexit/__x64_sys_" #name)                                            \
-  int BPF_PROG(name##_fn_out, const struct pt_regs *regs, long returned) { \
-    return ls_exit(number, true, returned);                                \
-  }
+#define LS_TRACEPOINTS(name, number, epoll_fd, timeout)     \
+  SEC("tp/syscalls/sys_enter_" #name)                       \
+  int name##_enter(struct trace_event_raw_sys_enter *ctx) { \
+    return ls_enter(number, epoll_fd, timeout);             \
+  }                                                         \
+  SEC("tp/syscalls/sys_exit_" #name)                        \
+  int name##_exit(struct trace_event_raw_sys_exit *ctx) { return ls_exit(number, ctx->ret); }
 
-LS_ENTER(epoll_wait, LS_ENTER_MS(__NR_epoll_wait, (__s32)ctx->args[0], (__s32)ctx->args[3]))
-LS_EXIT(epoll_wait, __NR_epoll_wait, true)
-LS_ENTER(epoll_pwait, LS_ENTER_MS(__NR_epoll_pwait, (__s32)ctx->args[0], (__s32)ctx->args[3]))
-LS_EXIT(epoll_pwait, __NR_epoll_pwait, true)
-LS_ENTER(epoll_pwait2, LS_ENTER_AT(441, (__s32)ctx->args[0], ctx->args[3]))
-LS_EXIT(epoll_pwait2, 441, true)
-
-// By functions of their own, since of the stack there is hardly enough for what an entry may do.
-static __noinline __s32 ls_epoll_argument(const struct pt_regs *regs) {
-  return (__s32)BPF_CORE_READ(regs, di);
-}
-static __noinline __u64 ls_timeout_argument(const struct pt_regs *regs) {
-  return BPF_CORE_READ(regs, r10);
-}
-
-LS_FENTRY(epoll_wait, __NR_epoll_wait,
-          LS_ENTER_MS(__NR_epoll_wait, ls_epoll_argument(regs), (__s32)ls_timeout_argument(regs)))
-LS_FENTRY(epoll_pwait, __NR_epoll_pwait,
-          LS_ENTER_MS(__NR_epoll_pwait, ls_epoll_argument(regs), (__s32)ls_timeout_argument(regs)))
-LS_FENTRY(epoll_pwait2, 441, LS_ENTER_AT(441, ls_epoll_argument(regs), ls_timeout_argument(regs)))
-
-LS_ENTER(poll, LS_ENTER_MS(__NR_poll, -1, (__s32)ctx->args[2]))
-LS_EXIT(poll, __NR_poll, false)
-LS_ENTER(ppoll, LS_ENTER_AT(__NR_ppoll, -1, ctx->args[2]))
-LS_EXIT(ppoll, __NR_ppoll, false)
-LS_ENTER(select, LS_ENTER_AT(__NR_select, -1, ctx->args[4]))
-LS_EXIT(select, __NR_select, false)
-LS_ENTER(pselect6, LS_ENTER_AT(__NR_pselect6, -1, ctx->args[4]))
-LS_EXIT(pselect6, __NR_pselect6, false)
+LS_TRACEPOINTS(epoll_wait, __NR_epoll_wait, (__s32)ctx->args[0], ctx->args[3])
+LS_TRACEPOINTS(epoll_pwait, __NR_epoll_pwait, (__s32)ctx->args[0], ctx->args[3])
+LS_TRACEPOINTS(epoll_pwait2, __NR_epoll_pwait2, (__s32)ctx->args[0], ctx->args[3])
+LS_TRACEPOINTS(poll, __NR_poll, -1, ctx->args[2])
+LS_TRACEPOINTS(ppoll, __NR_ppoll, -1, ctx->args[2])
+LS_TRACEPOINTS(select, __NR_select, -1, ctx->args[4])
+LS_TRACEPOINTS(pselect6, __NR_pselect6, -1, ctx->args[4])
 
 SEC("tp/syscalls/sys_exit_epoll_create")
 int epoll_create(struct trace_event_raw_sys_exit *ctx) { return ls_created(ctx->ret); }
 
 SEC("tp/syscalls/sys_exit_epoll_create1")
 int epoll_create1(struct trace_event_raw_sys_exit *ctx) { return ls_created(ctx->ret); }
+
+// The same by the functions themselves. What a tracepoint of one system call costs, every system
+// call of the host pays (the entry code then takes its slow path for all of them), so of a kernel
+// that allows this none is used.
+#define LS_FUNCTION(name, number, epoll_fd, timeout)                       \
+  SEC("fentry/__x64_sys_" #name)                                           \
+  int BPF_PROG(name##_fn_in, const struct pt_regs *regs) {                 \
+    return ls_enter(number, epoll_fd, timeout);                            \
+  }                                                                        \
+  SEC("fexit/__x64_sys_" #name)                                            \
+  int BPF_PROG(name##_fn_out, const struct pt_regs *regs, long returned) { \
+    return ls_exit(number, returned);                                      \
+  }
+
+LS_FUNCTION(epoll_wait, __NR_epoll_wait, (__s32)regs->di, regs->r10)
+LS_FUNCTION(epoll_pwait, __NR_epoll_pwait, (__s32)regs->di, regs->r10)
+LS_FUNCTION(epoll_pwait2, __NR_epoll_pwait2, (__s32)regs->di, regs->r10)
+LS_FUNCTION(poll, __NR_poll, -1, regs->dx)
+LS_FUNCTION(ppoll, __NR_ppoll, -1, regs->dx)
+LS_FUNCTION(select, __NR_select, -1, regs->r8)
+LS_FUNCTION(pselect6, __NR_pselect6, -1, regs->r8)
+
+SEC("fexit/__x64_sys_epoll_create")
+int BPF_PROG(epoll_create_fn_out, const struct pt_regs *regs, long returned) {
+  return ls_created(returned);
+}
+
+SEC("fexit/__x64_sys_epoll_create1")
+int BPF_PROG(epoll_create1_fn_out, const struct pt_regs *regs, long returned) {
+  return ls_created(returned);
+}
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -301,7 +301,11 @@ static __always_inline __u32 ls_find_row(struct task_struct *task, struct ls_thr
   }
 
   state = ls_process_state((__u32)BPF_CORE_READ(task, tgid));
-  if (!state) return 0;
+  if (!state) {
+    // It polled before it was decided that it is nobody's business: from now on it pays less.
+    if (thread && !thread->rows[0] && !thread->rows[1]) bpf_task_storage_delete(&threads, task);
+    return 0;
+  }
   instance = ls_instance(task, poll);
   if (!instance) {
     ls_count(LS_COUNT_NO_INSTANCE);

@@ -66,7 +66,7 @@ __weak __noinline int ls_send_waiters(struct ls_loop *loop, __u32 row, __u64 now
 // In steps of how many nanoseconds a poll call takes its timeout.
 static __always_inline __u32 ls_timeout_step(__u32 syscall) {
   if (syscall == __NR_select) return 1000;
-  if (syscall == 441 || syscall == __NR_ppoll || syscall == __NR_pselect6) return 1;
+  if (syscall == __NR_epoll_pwait2 || syscall == __NR_ppoll || syscall == __NR_pselect6) return 1;
   return LS_MS;
 }
 

@@ -141,8 +141,7 @@ static __always_inline __u32 ls_wait_kind(long number, const __u64 args[3], __u3
     case __NR_ppoll: return LS_WAIT_POLL;
     case __NR_epoll_wait:
     case __NR_epoll_pwait:
-    case 441:  // epoll_pwait2
-      return LS_WAIT_EPOLL;
+    case __NR_epoll_pwait2: return LS_WAIT_EPOLL;
     case __NR_connect:
     case __NR_accept:
     case __NR_accept4:

@@ -58,8 +58,10 @@ std::string_view call_of(std::string_view name) {
   return name;
 }
 
-bool is_epoll_call(std::string_view call) {
-  return call == "epoll_wait" || call == "epoll_pwait" || call == "epoll_pwait2";
+// Those that both families have a program for.
+bool is_system_call(std::string_view call) {
+  return call.starts_with("epoll_") || call == "poll" || call == "ppoll" || call == "select" ||
+         call == "pselect6";
 }
 
 bool is_required(std::string_view name) {
@@ -139,16 +141,20 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
 
   bool fentry = options.allow_fentry && can_attach_fentry("__x64_sys_epoll_wait") &&
                 can_attach_fentry("__x64_sys_epoll_pwait");
-  bool pwait2 = fentry && can_attach_fentry("__x64_sys_epoll_pwait2");
+  // A call that has no such function keeps its tracepoints.
+  std::map<std::string, bool, std::less<>> by_fentry;
+  auto uses_fentry = [&](std::string_view call) {
+    auto [found, is_new] = by_fentry.try_emplace(std::string(call), false);
+    if (is_new && fentry) found->second = can_attach_fentry(("__x64_sys_" + found->first).c_str());
+    return found->second;
+  };
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj) {
     std::string_view name = bpf_program__name(program);
     std::string_view call = call_of(name);
     bool wanted = true;
-    if (is_fentry_program(name))
-      wanted = fentry && (pwait2 || call != "epoll_pwait2");
-    else if (is_epoll_call(call) && name != call)
-      wanted = !fentry;
+    if (is_system_call(call))
+      wanted = is_fentry_program(name) == uses_fentry(call);
     else if (name == "function_probe")
       wanted = options.count_functions;
     else if (name == "delays_epoll")

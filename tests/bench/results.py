@@ -1,5 +1,6 @@
 """What the parts of the bench hand over: tables of spreads, and their Markdown and JSON forms."""
 import dataclasses
+import math
 import statistics
 import typing
 
@@ -17,9 +18,19 @@ class Spread:
     def median(self):
         return statistics.median(self.values)
 
+    @property
+    def interval(self):
+        """Where the true median is with 95 % (by order statistics); None below six values."""
+        count, tail, rank = len(self.values), 0.0, 0
+        while (tail := tail + math.comb(count, rank) / 2**count) <= 0.025:
+            rank += 1
+        ordered = sorted(self.values)
+        return (ordered[rank - 1], ordered[count - rank]) if rank else None
+
     def text(self):
         low, high = number(min(self.values)), number(max(self.values))
-        return "%s [%s…%s] of %d" % (number(self.median), low, high, len(self.values))
+        sure = " (%s…%s)" % tuple(map(number, self.interval)) if self.interval else ""
+        return "%s%s [%s…%s] of %d" % (number(self.median), sure, low, high, len(self.values))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,13 +114,17 @@ def readme_form(machine, tables):
 
 def machine_markdown(machine):
     facts = ", ".join("%s %s" % (name, value) for name, value in machine.items())
-    return facts + ".\n\nFigures are median [least…greatest] of the number of measurements."
+    return facts + (
+        ".\n\nFigures are median (where the true one is with 95 %) [least…greatest] of the number of "
+        "measurements."
+    )
 
 
 def cell_json(cell):
     if isinstance(cell, Spread):
         low, high = min(cell.values), max(cell.values)
-        return {"median": cell.median, "min": low, "max": high, "values": list(cell.values)}
+        return {"median": cell.median, "interval": cell.interval, "min": low, "max": high,
+                "values": list(cell.values)}
     if isinstance(cell, Missing):
         return {"not_available": cell.reason}
     return cell

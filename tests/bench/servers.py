@@ -13,6 +13,7 @@ from watching import FIRST_CPU, LAST_CPU, cpu_seconds
 
 OPTIONS = {  # name: (default, with --quick, what)
     "loops": ("uvloop,asyncio", "uvloop", "event loops, by commas"),
+    "observers": ("all", "all", "which, by commas"),
     "pairs": (8, 1, "interleaved pairs for each observer and loop"),
     "seconds": (2.0, 0.4, "seconds of load for each figure"),
     "connections": (32, 32, "connections of wrk"),
@@ -110,14 +111,19 @@ def observed(name, services, options):
         return figures, (sum(map(cpu_seconds, pids)) - before) / options.seconds * 100
 
 
-def what_works(bare):
-    """(the observers that can be had here, {the others: why not})"""
+def what_works(bare, chosen):
+    """(the observers of the chosen that can be had here, {the others: why not})"""
+    names = [*observers.OUTSIDE, *observers.INSIDE]
+    if chosen != "all":
+        names = chosen.split(",")
+        if unknown := set(names) - {*observers.OUTSIDE, *observers.INSIDE}:
+            raise SystemExit("no such observer: %s" % ", ".join(unknown))
+        return names, {}
     missing = {"py-spy": Missing(observers.NO_PY_SPY)}
     with bare.in_turn():
         tried = {"bpftrace script": observers.why_not_bpftrace(),
                  "austin": observers.why_not_austin(bare.pid)}
     missing.update({name: why for name, why in tried.items() if why})
-    names = [*observers.OUTSIDE, *observers.INSIDE]
     return [name for name in names if name not in missing], missing
 
 
@@ -126,7 +132,7 @@ def measure_loop(loop, options):
         services = {"bare": stack.enter_context(Service.start(loop, observers.Inside()))}
         for name, inside in observers.INSIDE.items():
             services[name] = stack.enter_context(Service.start(loop, inside))
-        names, missing = what_works(services["bare"])
+        names, missing = what_works(services["bare"], options.observers)
         if options.warm:
             for service in services.values():
                 with service.in_turn():
