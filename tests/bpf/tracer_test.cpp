@@ -1,8 +1,10 @@
 // The clock and the loop table in the real kernel.
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/wait.h>
 
 #include <chrono>
+#include <string>
 #include <thread>
 
 #include "daemon/probe/features.h"
@@ -114,7 +116,9 @@ TEST_F(TracerTest, FollowsALoopThatPollsByPoll) {
 }
 
 TEST_F(TracerTest, WatchesEachThreadByItself) {
-  std::thread other([] {
+  std::string entry;
+  std::thread other([&] {
+    entry = fmt::format("/proc/self/task/{}", syscall(SYS_gettid));
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     poll_once(epoll);
     sleep_ms(40);
@@ -123,6 +127,8 @@ TEST_F(TracerTest, WatchesEachThreadByItself) {
   });
   iterate([] {});
   other.join();
+  // It is joined a moment before the kernel tells of its end.
+  while (access(entry.c_str(), F_OK) == 0) sleep_ms(1);
   auto found = events();
   int stalls = 0;
   int ends = 0;
@@ -264,6 +270,15 @@ TEST(Features, TheFentryFamilyWorksWhereTheKernelAllowsIt) {
   auto tracer = Tracer::open({.listed_only = true, .allow_fentry = true});
   ASSERT_TRUE(tracer) << tracer.error().message;
   ASSERT_TRUE(tracer->attach());
+  // One tracepoint of a system call is enough to slow all of them down.
+  size_t functions = 0;
+  for (const ProbeStatus& probe : tracer->probes()) {
+    bool is_function = probe.name.ends_with("_fn_in") || probe.name.ends_with("_fn_out");
+    functions += is_function;
+    for (const char* call : {"epoll", "poll", "ppoll", "select", "pselect"})
+      EXPECT_TRUE(is_function || !probe.name.starts_with(call)) << probe.name;
+  }
+  EXPECT_GE(functions, 14U);
 }
 
 }  // namespace
