@@ -18,10 +18,6 @@ __weak __noinline __s64 ls_timeout_at(__u64 pointer, __u32 step_ns) {
   return time[0] * 1000000000 + time[1] * step_ns;
 }
 
-static __always_inline bool ls_is_epoll(__u32 number) {
-  return number == __NR_epoll_wait || number == __NR_epoll_pwait || number == __NR_epoll_pwait2;
-}
-
 static __always_inline __s64 ls_timeout(__u32 number, __u64 argument) {
   if (number == __NR_epoll_wait || number == __NR_epoll_pwait || number == __NR_poll)
     return (__s32)argument * (__s64)LS_MS;
@@ -40,7 +36,7 @@ static __always_inline int ls_enter(__u32 number, __s32 epoll_fd, __u64 timeout)
   return 0;
 }
 
-static __always_inline int ls_exit(__u32 number, long returned) {
+static __always_inline int ls_exit(__u32 number, bool is_epoll, long returned) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_thread *thread = ls_thread_of(task);
   struct ls_poll poll = {.syscall = number, .epoll_fd = -1};
@@ -48,7 +44,7 @@ static __always_inline int ls_exit(__u32 number, long returned) {
   if (!ls_concerns(task, thread)) return 0;
   poll.now = bpf_ktime_get_ns();
   regs = (void *)bpf_task_pt_regs(task);
-  if (ls_is_epoll(number)) poll.epoll_fd = (__s32)regs->di;
+  if (is_epoll) poll.epoll_fd = (__s32)ls_first_argument(regs);
   poll.stack_pointer = ls_stack_pointer(regs);
   ls_poll_exit(task, thread, &poll, returned);
   return 0;
@@ -68,48 +64,55 @@ static __noinline int ls_created(long descriptor) {
   return 0;
 }
 
-#define LS_TRACEPOINTS(name, number, epoll_fd, timeout)     \
-  SEC("tp/syscalls/sys_enter_" #name)                       \
-  int name##_enter(struct trace_event_raw_sys_enter *ctx) { \
-    return ls_enter(number, epoll_fd, timeout);             \
-  }                                                         \
-  SEC("tp/syscalls/sys_exit_" #name)                        \
-  int name##_exit(struct trace_event_raw_sys_exit *ctx) { return ls_exit(number, ctx->ret); }
+// Each of these is for several calls, to whose tracepoints daemon/probe/attach_points.cpp attaches
+// it. It may read no argument that one of the calls does not have: the kernel looks.
+SEC("tp/syscalls/sys_enter_epoll_wait")
+int epoll_enter(struct trace_event_raw_sys_enter *ctx) {
+  return ls_enter((__u32)ctx->id, (__s32)ctx->args[0], ctx->args[3]);
+}
 
-LS_TRACEPOINTS(epoll_wait, __NR_epoll_wait, (__s32)ctx->args[0], ctx->args[3])
-LS_TRACEPOINTS(epoll_pwait, __NR_epoll_pwait, (__s32)ctx->args[0], ctx->args[3])
-LS_TRACEPOINTS(epoll_pwait2, __NR_epoll_pwait2, (__s32)ctx->args[0], ctx->args[3])
-LS_TRACEPOINTS(poll, __NR_poll, -1, ctx->args[2])
-LS_TRACEPOINTS(ppoll, __NR_ppoll, -1, ctx->args[2])
-LS_TRACEPOINTS(select, __NR_select, -1, ctx->args[4])
-LS_TRACEPOINTS(pselect6, __NR_pselect6, -1, ctx->args[4])
+SEC("tp/syscalls/sys_exit_epoll_wait")
+int epoll_exit(struct trace_event_raw_sys_exit *ctx) {
+  return ls_exit((__u32)ctx->id, true, ctx->ret);
+}
 
-SEC("tp/syscalls/sys_exit_epoll_create")
-int epoll_create(struct trace_event_raw_sys_exit *ctx) { return ls_created(ctx->ret); }
+SEC("tp/syscalls/sys_enter_poll")
+int poll_enter(struct trace_event_raw_sys_enter *ctx) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+  __u32 number = (__u32)ctx->id;
+  bool is_select = number == __NR_select || number == __NR_pselect6;
+  return ls_enter(number, -1, is_select ? ls_fifth_argument(regs) : ls_third_argument(regs));
+}
+
+SEC("tp/syscalls/sys_exit_poll")
+int poll_exit(struct trace_event_raw_sys_exit *ctx) {
+  return ls_exit((__u32)ctx->id, false, ctx->ret);
+}
 
 SEC("tp/syscalls/sys_exit_epoll_create1")
-int epoll_create1(struct trace_event_raw_sys_exit *ctx) { return ls_created(ctx->ret); }
+int epoll_created(struct trace_event_raw_sys_exit *ctx) { return ls_created(ctx->ret); }
 
 // The same by the functions themselves. What a tracepoint of one system call costs, every system
 // call of the host pays (the entry code then takes its slow path for all of them), so of a kernel
 // that allows this none is used.
-#define LS_FUNCTION(name, number, epoll_fd, timeout)                       \
+#define LS_FUNCTION(name, is_epoll, epoll_fd, timeout)                     \
   SEC("fentry/__x64_sys_" #name)                                           \
   int BPF_PROG(name##_fn_in, const struct pt_regs *regs) {                 \
-    return ls_enter(number, epoll_fd, timeout);                            \
+    return ls_enter(__NR_##name, epoll_fd, timeout);                       \
   }                                                                        \
   SEC("fexit/__x64_sys_" #name)                                            \
   int BPF_PROG(name##_fn_out, const struct pt_regs *regs, long returned) { \
-    return ls_exit(number, returned);                                      \
+    return ls_exit(__NR_##name, is_epoll, returned);                       \
   }
 
-LS_FUNCTION(epoll_wait, __NR_epoll_wait, (__s32)regs->di, regs->r10)
-LS_FUNCTION(epoll_pwait, __NR_epoll_pwait, (__s32)regs->di, regs->r10)
-LS_FUNCTION(epoll_pwait2, __NR_epoll_pwait2, (__s32)regs->di, regs->r10)
-LS_FUNCTION(poll, __NR_poll, -1, regs->dx)
-LS_FUNCTION(ppoll, __NR_ppoll, -1, regs->dx)
-LS_FUNCTION(select, __NR_select, -1, regs->r8)
-LS_FUNCTION(pselect6, __NR_pselect6, -1, regs->r8)
+LS_FUNCTION(epoll_wait, true, ls_first_argument(regs), ls_fourth_argument(regs))
+LS_FUNCTION(epoll_pwait, true, ls_first_argument(regs), ls_fourth_argument(regs))
+LS_FUNCTION(epoll_pwait2, true, ls_first_argument(regs), ls_fourth_argument(regs))
+LS_FUNCTION(poll, false, -1, ls_third_argument(regs))
+LS_FUNCTION(ppoll, false, -1, ls_third_argument(regs))
+LS_FUNCTION(select, false, -1, ls_fifth_argument(regs))
+LS_FUNCTION(pselect6, false, -1, ls_fifth_argument(regs))
 
 SEC("fexit/__x64_sys_epoll_create")
 int BPF_PROG(epoll_create_fn_out, const struct pt_regs *regs, long returned) {

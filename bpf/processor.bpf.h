@@ -22,6 +22,11 @@ static __always_inline void ls_syscall_args(const struct pt_regs *regs, __u64 ar
   args[2] = regs->dx;
 }
 
+static __always_inline __u64 ls_first_argument(const struct pt_regs *regs) { return regs->di; }
+static __always_inline __u64 ls_third_argument(const struct pt_regs *regs) { return regs->dx; }
+static __always_inline __u64 ls_fourth_argument(const struct pt_regs *regs) { return regs->r10; }
+static __always_inline __u64 ls_fifth_argument(const struct pt_regs *regs) { return regs->r8; }
+
 static __always_inline __u64 ls_stack_pointer(const struct pt_regs *regs) { return regs->sp; }
 
 static __always_inline __u64 ls_user_stack(struct task_struct *task) {

@@ -47,27 +47,9 @@ int keep_complaint(libbpf_print_level level, const char* format, va_list args) {
   return 0;
 }
 
-// The tracepoint family, the fentry family, and what is common to both.
-bool is_fentry_program(std::string_view name) {
-  return name.ends_with("_fn_in") || name.ends_with("_fn_out");
-}
-
-std::string_view call_of(std::string_view name) {
-  for (std::string_view suffix : {"_enter", "_exit", "_fn_in", "_fn_out"})
-    if (name.ends_with(suffix)) return name.substr(0, name.size() - suffix.size());
-  return name;
-}
-
-// Those that both families have a program for.
-bool is_system_call(std::string_view call) {
-  return call.starts_with("epoll_") || call == "poll" || call == "ppoll" || call == "select" ||
-         call == "pselect6";
-}
-
-bool is_required(std::string_view name) {
-  std::string_view call = call_of(name);
-  return name == "sched_switch" || call == "process" || name.starts_with("process_") ||
-         call == "epoll_wait" || call == "epoll_pwait";
+bool is_required(std::string_view probe) {
+  return probe == "sched_switch" || probe.starts_with("process_") ||
+         probe.starts_with("epoll_wait_") || probe.starts_with("epoll_pwait_");
 }
 
 // Attached to what user space chooses, not to one place of the kernel.
@@ -139,23 +121,14 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
   skeleton->rodata->exact_delays = callback || socket;
   if (!skeleton->rodata->exact_delays) bpf_map__set_max_entries(skeleton->maps.arrivals, 64);
 
-  bool fentry = options.allow_fentry && can_attach_fentry("__x64_sys_epoll_wait") &&
-                can_attach_fentry("__x64_sys_epoll_pwait");
-  // A call that has no such function keeps its tracepoints.
-  std::map<std::string, bool, std::less<>> by_fentry;
-  auto uses_fentry = [&](std::string_view call) {
-    auto [found, is_new] = by_fentry.try_emplace(std::string(call), false);
-    if (is_new && fentry) found->second = can_attach_fentry(("__x64_sys_" + found->first).c_str());
-    return found->second;
-  };
+  if (options.allow_fentry)
+    state->by_function = calls_by_function(
+        [](const std::string& function) { return can_attach_fentry(function.c_str()); });
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj) {
     std::string_view name = bpf_program__name(program);
-    std::string_view call = call_of(name);
-    bool wanted = true;
-    if (is_system_call(call))
-      wanted = is_fentry_program(name) == uses_fentry(call);
-    else if (name == "function_probe")
+    bool wanted = !attach_points(name, state->by_function).empty();
+    if (name == "function_probe")
       wanted = options.count_functions;
     else if (name == "delays_epoll")
       wanted = callback;
@@ -197,23 +170,31 @@ Result<void> Tracer::attach() {
     if (!bpf_program__autoload(program)) continue;
     std::string name = bpf_program__name(program);
     if (is_attached_later(name)) continue;
-    libbpf_complaint().clear();
-    bpf_link* link = bpf_program__attach(program);
-    if (link) {
-      state_->links.push_back(link);
-      state_->probes.push_back({.name = name, .attached = true, .why_not = ""});
-      continue;
-    }
-    std::string why = libbpf_complaint().empty() ? std::strerror(errno) : libbpf_complaint();
-    if (is_required(name)) {
-      bool no_tracefs = access("/sys/kernel/tracing/events", R_OK) != 0 &&
-                        access("/sys/kernel/debug/tracing/events", R_OK) != 0;
-      return failure(fmt::format("cannot attach probe {}: {}; {}", name, why,
-                                 no_tracefs ? "mount -t tracefs tracefs /sys/kernel/tracing"
-                                            : "'loopsight check' says what is missing"));
-    }
-    state_->probes.push_back({.name = name, .attached = false, .why_not = why});
+    for (const AttachPoint& point : attach_points(name, state_->by_function))
+      if (auto attached = state_->attach(program, point); !attached) return attached;
   }
+  return {};
+}
+
+Result<void> Tracer::State::attach(bpf_program* program, const AttachPoint& point) {
+  libbpf_complaint().clear();
+  bpf_link* link = point.tracepoint.empty() ? bpf_program__attach(program)
+                                            : bpf_program__attach_tracepoint(
+                                                  program, "syscalls", point.tracepoint.c_str());
+  if (link) {
+    links.push_back(link);
+    probes.push_back({.name = point.name, .attached = true, .why_not = ""});
+    return {};
+  }
+  std::string why = libbpf_complaint().empty() ? std::strerror(errno) : libbpf_complaint();
+  if (is_required(point.name)) {
+    bool no_tracefs = access("/sys/kernel/tracing/events", R_OK) != 0 &&
+                      access("/sys/kernel/debug/tracing/events", R_OK) != 0;
+    return failure(fmt::format("cannot attach probe {}: {}; {}", point.name, why,
+                               no_tracefs ? "mount -t tracefs tracefs /sys/kernel/tracing"
+                                          : "'loopsight check' says what is missing"));
+  }
+  probes.push_back({.name = point.name, .attached = false, .why_not = why});
   return {};
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "daemon/base/fd.h"
+#include "daemon/probe/attach_points.h"
 #include "daemon/probe/site_links.h"
 #include "daemon/probe/tracer.h"
 #include "loopsight.skel.h"
@@ -31,6 +32,7 @@ struct Tracer::State {
   std::vector<bpf_link*> wakers;  // attached while they are followed
   std::unique_ptr<SiteLinks> sites;
   uint64_t site_cost_ns = 0;  // 0: not measured yet
+  ByFunction by_function;
   std::vector<ProbeStatus> probes;
   std::vector<bpf_link*> links;
   std::map<uint32_t, bpf_link*> samplers;  // by row
@@ -49,6 +51,8 @@ struct Tracer::State {
     loopsight_bpf__destroy(skeleton);
   }
 
+  // Notes in `probes` how it went. Errors: a probe that cannot be done without.
+  Result<void> attach(bpf_program* program, const AttachPoint& point);
   std::vector<ProgramCost> program_sums() const;
   // Null where the row has another owner by now.
   ls_loop* row_of(uint32_t row, uint32_t generation) const;
