@@ -64,7 +64,7 @@ def arguments_of(name, draw):
     if name in ("scrape_slowly", "scrape_by_many"):
         return {"clients": draw.randrange(5, 40)}
     if name == "scrape_half_open":
-        return {"clients": draw.choice([20, 100, 300]), "part": draw.choice(["", "GET /met"])}
+        return {"clients": draw.choice([20, 100, 400]), "part": draw.choice(["", "GET /met"])}
     if name == "flood":
         return {"stopped": round(draw.uniform(0.2, 5), 1)}
     if name == "disk_full":
