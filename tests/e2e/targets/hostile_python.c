@@ -1,7 +1,7 @@
 // Pretends to be CPython 3.11 with an asyncio loop, and shows a frame walker memory that no CPython
 // has, in one of several ways. Built and run by test_hostile.py:
 //
-//   cc -rdynamic -o hostile_python hostile_python.c && ./hostile_python MODE
+//   cc -rdynamic -o hostile_python hostile_python.c && ./hostile_python MODE [FILE]
 //
 // Eight iterations: a poll call, then 120 ms of sleep in a "callback" with the hostile frames.
 #include <pthread.h>
@@ -85,7 +85,7 @@ static char *good_code(const char *name) {
   return code(plain(name), plain("/srv/hostile.py"), lines("\x80\x00", 2, 2));
 }
 
-static void *hostile_frames(const char *mode, void *base) {
+static void *hostile_frames(const char *mode, const char *file, void *base) {
   char *one = frame(good_code("victim"), base);
   if (!strcmp(mode, "good")) return one;
   if (!strcmp(mode, "cyclic_frames")) {
@@ -103,6 +103,11 @@ static void *hostile_frames(const char *mode, void *base) {
   }
   if (!strcmp(mode, "wild_code")) {
     set(one, kFrameCode, (void *)0x7fffdeadb000);
+    return one;
+  }
+  if (!strcmp(mode, "wild_object")) {  // readable, and of another type
+    set(one, kFrameCode, memcpy(calloc(1, 4096), good_code("victim"), 4096));
+    set(*(char **)(one + kFrameCode), 8, interpreter);
     return one;
   }
   if (!strcmp(mode, "wild_names"))
@@ -126,16 +131,18 @@ static void *hostile_frames(const char *mode, void *base) {
     char *garbage = malloc(3000);
     for (int i = 0; i < 3000; i++) garbage[i] = (char)rand();
     garbage[0] = (char)0xf7;
-    return frame(code(plain("victim"), plain("/srv/hostile.py"), lines(garbage, 3000, 3000)), base);
+    char *its_code = code(plain("victim"), plain("/srv/hostile.py"), lines(garbage, 3000, 3000));
+    char *far = frame(its_code, base);
+    set(far, kFrameInstruction, its_code + kCodeAdaptive + 6000);  // past hundreds of entries
+    return far;
   }
   if (!strcmp(mode, "deep")) {
     for (int i = 0; i < 100000; i++)
       one = frame(i ? *(char **)(one + kFrameCode) : good_code("deep"), one);
     return one;
   }
-  if (!strcmp(mode, "secret_file"))
-    return frame(code(plain("victim"), plain("/etc/shadow"), lines("\xf0\x00\x00\x01\x10", 5, 5)),
-                 base);
+  if (!strcmp(mode, "source_file"))  // the columns 0 to 15 of its line 7
+    return frame(code(plain("victim"), plain(file), lines("\xf7\x00\x00\x01\x10", 5, 5)), base);
   if (!strcmp(mode, "cyclic_threads") || !strcmp(mode, "wild_threads")) return one;
   fprintf(stderr, "no mode %s\n", mode);
   exit(2);
@@ -158,7 +165,9 @@ int main(int argc, char **argv) {
   char *select = frame(code(plain("EpollSelector.select"),
                             plain("/usr/lib/python3.11/selectors.py"), lines("\x80\x00", 2, 2)),
                        run_once);
-  char *hostile = hostile_frames(mode, run_once);
+  char *hostile = hostile_frames(mode, argc > 2 ? argv[2] : "", run_once);
+  // A program of nobody's.
+  if (!strcmp(mode, "source_file") && (setgid(65534) != 0 || setuid(65534) != 0)) return 1;
   for (int i = 0; i < 12; i++) {
     set(cframe, kCframeFrame, select);
     epoll_wait(poll, &event, 1, 30);
