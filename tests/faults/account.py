@@ -1,6 +1,7 @@
 """What the targets wrote down, set against what the daemon wrote down."""
 import bisect
 import collections
+import time
 
 SLACK = 0.002  # seconds between what the program and the kernel call the same moment
 THRESHOLD = 0.06  # the highest that a run sets
@@ -33,6 +34,7 @@ class Account:
         for stall in self.reported:
             self.check_form(stall)
         self.check_overlaps()
+        self.check_lives(targets)
         missing = collections.Counter()
         for target in targets:
             for one in target.stalls():
@@ -60,6 +62,22 @@ class Account:
                 if start < ends.get(stall["tid"], 0) - SLACK:
                     self.failures.append("two stalls of a thread overlap: %s" % describe(stall))
                 ends[stall["tid"]] = start + stall["duration_seconds"]
+
+    def check_lives(self, targets):
+        """No target stalls before it begins or after its end; a pid may have been another's."""
+        now = time.monotonic()
+        lives = collections.defaultdict(list)
+        for target in targets:
+            lives[target.pid].append((target.started - SLACK, (target.ended or now) + SLACK))
+        first = min((target.started for target in targets), default=now)
+        for pid, spans in lives.items():
+            for stall in self.by_pid.get(pid, []):
+                start = stall["monotonic_ns"] / 1e9
+                end = start + stall["duration_seconds"]
+                if start < first or stall["workload"] != "faults_target.py":
+                    continue
+                if not any(begin <= start and end <= over for begin, over in spans):
+                    self.failures.append("a stall of no target alive: %s" % describe(stall))
 
     def around(self, pid, start, end):
         stalls = self.by_pid.get(pid, [])
