@@ -226,7 +226,7 @@ def test_an_export_that_others_laid_out_is_refused(folder):
 # --- secrets ---------------------------------------------------------------------------------------
 SECRET = "s3cr3t-0f-th3-t4rg3t"
 SPENDER = """
-import asyncio, os, subprocess, sys, threading, time, urllib.request
+import asyncio, os, socket, subprocess, sys, threading, time, urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 secret = sys.argv[1].partition("=")[2]
 class Slow(BaseHTTPRequestHandler):
@@ -245,6 +245,11 @@ def ask():
     except Exception:  # it takes the user for a part of the host's name
         time.sleep(0.1)
     urllib.request.urlopen("http://%s/x?token=%s#%s" % (address, secret, secret)).read()
+inner, outer = socket.socketpair()
+def request():  # as urllib does, with no other event before the wait
+    sys.audit("urllib.Request", "http://u:%s@h/x?t=%s" % (secret, secret), None, {}, "GET")
+    threading.Timer(0.12, outer.send, (b"x",)).start()
+    inner.recv(1)
 def shell():
     os.system("PASSWORD=%s sleep 0.12; : %s" % (secret, secret))
     os.system("PASSWORD='%s' sleep 0.12" % secret)
@@ -254,7 +259,7 @@ def rest():
     time.sleep(0.12)
 async def main():
     while True:
-        for work in (ask, shell, child, rest):
+        for work in (ask, request, shell, child, rest):
             work()
             await asyncio.sleep(0.01)
 asyncio.run(main())
@@ -288,7 +293,7 @@ def test_secrets_of_programs_stay_theirs(folder):
         def stalls_of(workload):
             lines = export.read_text() if export.exists() else ""
             ours = [line for line in lines.splitlines() if '"workload":"%s"' % workload in line]
-            wanted = ['"function":"%s"' % one for one in ("ask", "shell", "child", "rest")]
+            wanted = ['"function":"%s"' % one for one in ("ask", "request", "shell", "child", "rest")]
             return all(any(want in line for line in ours) for want in wanted)
 
         assert wait_until(lambda: stalls_of("spender.py") and stalls_of("-c"), 60), log.read_text()
@@ -312,4 +317,5 @@ def test_secrets_of_programs_stay_theirs(folder):
     places["report"] = call("report", export).stdout.encode()
     assert b"spender.py" in places["/metrics"] and b"spender.py" in places["json"]
     assert b'"event":"os.system"' in places["export"]  # its argument was looked at
+    assert b'"argument":"http://h/x"' in places["export"]
     assert [name for name, bytes_ in places.items() if SECRET.encode() in bytes_] == []
