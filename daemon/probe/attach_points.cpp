@@ -35,8 +35,9 @@ ByFunction calls_by_function(const std::function<bool(const std::string&)>& can_
 std::vector<AttachPoint> attach_points(std::string_view program, const ByFunction& by_function) {
   std::vector<AttachPoint> points;
   auto add = [&](const auto& calls, const char* event, const char* suffix) {
-    for (std::string call : calls)
-      if (!by_function.contains(call)) points.push_back({call + suffix, event + call});
+    for (const char* call : calls)
+      if (!by_function.contains(call))
+        points.push_back({std::string(call) + suffix, std::string(event) + call});
   };
   if (program == "epoll_enter")
     add(kEpollCalls, "sys_enter_", "_enter");
