@@ -44,28 +44,26 @@ int sched_switch(__u64 *ctx) {
 }
 
 #define LS_TICK_NS (1000000000ULL / LS_SAMPLE_HZ)
+#define LS_TICK_SLACK_NS (LS_TICK_NS / 4)  // what ticks the loop may be sampled by is not ours
 
-// A tick of a loop thread's own CPU clock, which runs only while the thread does. Nothing is done
-// before half the threshold has passed.
-SEC("perf_event")
-int cpu_sample(void *ctx) {
-  struct task_struct *task = (void *)bpf_get_current_task_btf();
-  struct ls_thread *thread = ls_thread_of(task);
+// Where a loop's thread runs long it is sampled, LS_SAMPLE_HZ times for each second that it does.
+// Nothing is done before half the threshold has passed.
+static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thread) {
   struct ls_row_stacks *kept;
   struct ls_stack_facts facts = {.source = LS_STACK_OF_SAMPLE};
   struct ls_stack *stack;
   struct ls_loop *loop;
   __u64 now, ran;
-  __u32 row;
-  if (!thread) return 0;
-  row = thread->rows[thread->active & 1];
+  __u32 row = thread->rows[thread->active & 1];
   loop = ls_row(row);
   // An odd sequence: the tick came in the middle of one of our own programs.
   if (!loop || loop->phase != LS_PHASE_BUSY || loop->sequence & 1) return 0;
   now = bpf_ktime_get_ns();
   if (now - loop->phase_start_ns < ls_threshold(loop) / 2) return 0;
+  if (now - thread->sampled_at_ns < LS_TICK_NS - LS_TICK_SLACK_NS) return 0;
   kept = bpf_map_lookup_elem(&stacks, &row);
   if (!kept) return 0;
+  thread->sampled_at_ns = now;
   ls_begin_write(loop);
   ls_settle(loop, row, task, now);
   ls_end_write(loop);
@@ -82,6 +80,25 @@ int cpu_sample(void *ctx) {
   loop->sampled_ns = ran;
   ls_send_stack(loop, stack, &facts, now);
   return 0;
+}
+
+// The scheduler's own tick, and whatever other timer ends on the CPU where a loop's thread runs: an
+// interrupt that comes anyway. A timer for each thread would have to be set at each of its context
+// switches, which costs it more than all the rest of a switch.
+SEC("tp_btf/hrtimer_expire_entry")
+int cpu_tick(__u64 *ctx) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  struct ls_thread *thread = ls_thread_of(task);
+  return thread ? ls_sample(task, thread) : 0;
+}
+
+// That timer, for kernels whose tick is none or may stop while a thread runs: a tick of the
+// thread's own CPU clock.
+SEC("perf_event")
+int cpu_sample(void *ctx) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  struct ls_thread *thread = ls_thread_of(task);
+  return thread ? ls_sample(task, thread) : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

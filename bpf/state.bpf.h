@@ -21,6 +21,7 @@ struct ls_thread {
   __u32 asks;    // poller records sent for select and poll calls
   __u64 rejected_instance;
   __u64 thread_state;  // address of its PyThreadState, verified at each walk; 0 not known
+  __u64 sampled_at_ns;
 };
 
 // What a walk reads into; the second halves keep masked offsets inside.

@@ -13,6 +13,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
+#include <fstream>
+#include <string>
 
 #include "daemon/base/fd.h"
 #include "daemon/probe/privileges.h"
@@ -76,6 +79,20 @@ bool can_attach_fentry(const char* function) {
 }
 
 bool can_attach_tracepoint(const char* event) { return try_tracing(event, BPF_TRACE_RAW_TP) == 0; }
+
+bool ticks_are_timers() {
+  // Without high-resolution timers the resolution is a tick (kernel/time/hrtimer.c).
+  timespec resolution{};
+  if (clock_getres(CLOCK_MONOTONIC, &resolution) != 0 || resolution.tv_sec != 0 ||
+      resolution.tv_nsec != 1)
+    return false;
+  // CPUs of nohz_full= have no tick while only one thread runs there. "(null)" or nothing: none.
+  std::ifstream file("/sys/devices/system/cpu/nohz_full");
+  std::string cpus;
+  std::getline(file, cpus);
+  if (cpus.find_first_of("0123456789") != std::string::npos) return false;
+  return can_attach_tracepoint("hrtimer_expire_entry");
+}
 
 bool sched_switch_has_prev_state() {
   btf* kernel = btf__load_vmlinux_btf();

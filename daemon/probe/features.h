@@ -24,6 +24,10 @@ bool can_attach_tracepoint(const char* event);
 // True where the sched_switch tracepoint hands over the previous task's state (Linux 5.18).
 bool sched_switch_has_prev_state();
 
+// True where the scheduler's tick is a high-resolution timer and comes on every CPU on which a
+// thread runs: the tracepoint hrtimer_expire_entry sees it.
+bool ticks_are_timers();
+
 // Everything that `loopsight check` shows of the kernel. Needs the rights to load BPF programs for
 // a true answer; without them the features that need them are reported as missing for that reason.
 std::vector<Feature> probe_features();

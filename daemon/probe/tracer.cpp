@@ -128,7 +128,9 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
   bpf_object__for_each_program(program, skeleton->obj) {
     std::string_view name = bpf_program__name(program);
     bool wanted = !attach_points(name, state->by_function).empty();
-    if (name == "function_probe")
+    if (name == "cpu_tick")
+      wanted = options.allow_tick && ticks_are_timers();
+    else if (name == "function_probe")
       wanted = options.count_functions;
     else if (name == "delays_epoll")
       wanted = callback;
@@ -184,6 +186,7 @@ Result<void> Tracer::State::attach(bpf_program* program, const AttachPoint& poin
   if (link) {
     links.push_back(link);
     probes.push_back({.name = point.name, .attached = true, .why_not = ""});
+    if (point.name == "cpu_tick") samples_by_tick = true;
     return {};
   }
   std::string why = libbpf_complaint().empty() ? std::strerror(errno) : libbpf_complaint();

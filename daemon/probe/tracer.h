@@ -26,6 +26,7 @@ struct TracerOptions {
   uint64_t threshold_ns = 50'000'000;
   bool listed_only = false;  // watch only the processes given to set_process, and their children
   bool allow_fentry = true;
+  bool allow_tick = true;     // sample loops by the scheduler's tick, not by timers of our own
   bool exact_delays = false;  // see each descriptor of a loop become ready, where that is possible
   uint32_t ring_bytes = 1 << 20;  // a power of two of at least a page
   bool count_functions = false;   // load the program of CPython's function probe
@@ -65,7 +66,7 @@ class Tracer {
   std::set<uint32_t> listed_processes() const;
   // Says how to read the frames of a process.
   void set_python(uint32_t tgid, const ls_python& python);
-  // Looks at a loop thread's frames 99 times for each second that it spends on a CPU.
+  // Looks at a loop thread's frames some hundred times for each second that it spends on a CPU.
   Result<void> sample_thread(uint32_t row, uint32_t tid);
   // Says whether what polls in a row is a loop, and whether native code makes its poll calls. False
   // where the row has another owner by now.

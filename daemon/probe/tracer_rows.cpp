@@ -20,7 +20,7 @@ ls_loop* Tracer::State::row_of(uint32_t row, uint32_t generation) const {
 }
 
 Result<void> Tracer::sample_thread(uint32_t row, uint32_t tid) {
-  if (state_->samplers.contains(row)) return {};
+  if (state_->samples_by_tick || state_->samplers.contains(row)) return {};
   perf_event_attr attributes{};
   attributes.type = PERF_TYPE_SOFTWARE;
   attributes.size = sizeof(attributes);

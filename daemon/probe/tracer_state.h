@@ -35,6 +35,7 @@ struct Tracer::State {
   ByFunction by_function;
   std::vector<ProbeStatus> probes;
   std::vector<bpf_link*> links;
+  bool samples_by_tick = false;            // and by no timers of our own
   std::map<uint32_t, bpf_link*> samplers;  // by row
   const std::function<void(std::span<const std::byte>)>* on_record = nullptr;
 

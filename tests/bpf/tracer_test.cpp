@@ -255,6 +255,39 @@ TEST_F(TracerTest, KnowsItsOwnCost) {
   EXPECT_GT(time, 0U);
 }
 
+class Sampling : public TracedSelf, public testing::WithParamInterface<bool> {
+ protected:
+  // Nothing is started before the test knows by what.
+  void SetUp() override {}
+
+  uint64_t runs_of(const std::string& program) {
+    for (const ProgramCost& cost : tracer_->costs())
+      if (cost.name == program) return cost.runs;
+    return 0;
+  }
+};
+
+TEST_P(Sampling, LooksAtALoopThatRunsLong) {
+  bool by_tick = GetParam();
+  if (geteuid() == 0 && by_tick && !ticks_are_timers())
+    GTEST_SKIP() << "the tick of this kernel is no timer, or not on every CPU";
+  start({.threshold_ns = kThresholdNs, .listed_only = true, .allow_tick = by_tick});
+  if (!tracer_) return;
+  poll_once(epoll_);
+  auto poller = take<PollerSeen>().at(0).record;
+  ASSERT_TRUE(tracer_->sample_thread(poller.row, poller.header.tid));
+  iterate([] {
+    auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  });
+  EXPECT_GT(runs_of(by_tick ? "cpu_tick" : "cpu_sample"), 0U);
+  EXPECT_EQ(runs_of(by_tick ? "cpu_sample" : "cpu_tick"), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(By, Sampling, testing::Values(true, false),
+                         [](const auto& one) { return one.param ? "Tick" : "OwnTimer"; });
+
 TEST(Features, TellsWhatTheKernelCanDo) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root to load BPF programs";
   for (const Feature& feature : probe_features()) {
