@@ -132,15 +132,16 @@ def bpf_objects(kind):
 
 
 def our_programs():
-    names = ("epoll_", "poll_e", "ppoll_e", "select_e", "pselect6_e", "sched_switch", "process_")
+    names = ("epoll_", "poll_e", "sched_switch", "process_", "cpu_tick")
     return {
         one["id"] for one in bpf_objects("prog") if one.get("name", "").startswith(names)
     }
 
 
 def our_links():
-    """How many of our programs are loaded: each is kept by its link alone once we are gone."""
-    return len(our_programs())
+    """In how many places our programs are attached."""
+    programs = our_programs()
+    return sum(one.get("prog_id") in programs for one in bpf_objects("link"))
 
 
 def free_port():
