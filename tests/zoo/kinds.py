@@ -527,7 +527,7 @@ def eventfd_read():
 @kind("disk", "cpu")
 def write_and_fsync():
     file = scratch_file(0)
-    block = os.urandom(2 << 20)
+    block = os.urandom(8 << 20)  # so that each wait is one of milliseconds on a fast disk too
     yield
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
