@@ -44,9 +44,9 @@ int sched_switch(__u64 *ctx) {
 }
 
 #define LS_TICK_NS (1000000000ULL / LS_SAMPLE_HZ)
-#define LS_TICK_SLACK_NS (LS_TICK_NS / 4)  // what ticks the loop may be sampled by is not ours
+#define LS_TICK_SLACK_NS (LS_TICK_NS / 4)  // the scheduler's tick need not divide LS_TICK_NS
 
-// Where a loop's thread runs long it is sampled, LS_SAMPLE_HZ times for each second that it does.
+// Where a loop's thread runs long it is sampled, about LS_SAMPLE_HZ times a second.
 // Nothing is done before half the threshold has passed.
 static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thread) {
   struct ls_row_stacks *kept;
