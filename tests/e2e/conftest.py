@@ -21,6 +21,11 @@ TARGETS = pathlib.Path(__file__).resolve().parent / "targets"
 LOOPSIGHT = os.environ.get("LOOPSIGHT", str(ROOT / "build" / "daemon" / "loopsight"))
 PYTHON = "/usr/bin/python3"
 PYTHONS = ROOT / "build" / "pythons"  # made by tests/pythons/unpack
+# The interpreters under test behave as their defaults say, whatever the caller has set: with
+# PYTHONUNBUFFERED, for one, print() is two writes, and lines of forked workers run together.
+for name in [name for name in os.environ if name.startswith("PYTHON")]:
+    if name != "PYTHONDONTWRITEBYTECODE":
+        del os.environ[name]
 sys.path.insert(0, str(ZOO))
 
 from outcomes import around, parse_lines  # noqa: E402  (found through the path above)
