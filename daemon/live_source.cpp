@@ -14,6 +14,7 @@
 #include "daemon/attribute/plumbing.h"
 #include "daemon/attribute/proc.h"
 #include "daemon/event/codec.h"
+#include "daemon/sink/sink.h"
 
 namespace loopsight {
 namespace {
@@ -144,7 +145,8 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     forget_names(tgid);
     probes_.on_exit(tgid, exec->record.header.time_ns);
     if (execs_.size() >= kMaxKnown) execs_.clear();
-    execs_[tgid] = exec->record.header.time_ns;
+    // At once: the clocks of a suspended machine go apart.
+    execs_[tgid] = static_cast<int64_t>(WallClock::live().realtime_ns(exec->record.header.time_ns));
     if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
   } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
     on_exit(*exit);

@@ -94,7 +94,7 @@ class LiveSource {
   };
   std::map<uint32_t, Shown> shown_;        // by row
   std::map<uint32_t, ls_python> layouts_;  // by tgid
-  std::map<uint32_t, uint64_t> execs_;     // when it was seen, CLOCK_MONOTONIC ns, by tgid
+  std::map<uint32_t, int64_t> execs_;      // when it was seen, CLOCK_REALTIME ns, by tgid
   using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;
   std::set<SourceKey> sources_asked_;  // tgid, file, lines
   uint64_t follow_until_ns_ = 0;       // who wakes loops that wait for locks

@@ -23,8 +23,7 @@ int64_t LiveSource::program_start_ns(uint32_t tgid) const {
     clock_gettime(clock, &time);
     return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
   };
-  if (auto exec = execs_.find(tgid); exec != execs_.end())
-    return now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC) + static_cast<int64_t>(exec->second);
+  if (auto exec = execs_.find(tgid); exec != execs_.end()) return exec->second;
   auto ticks = static_cast<int64_t>(read_start_ticks(reader_.proc_root(), tgid).value_or(0));
   int64_t tick_ns = 1'000'000'000 / sysconf(_SC_CLK_TCK);
   return now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME) + ticks * tick_ns;
