@@ -46,7 +46,8 @@ bool is_news(const std::vector<SeenPool>& before, const std::vector<SeenPool>& a
 
 void LivePools::watch(uint32_t tgid, const ls_python& python) {
   if (processes_.size() >= kMaxProcesses) return;
-  processes_.try_emplace(tgid, Process{.pools = ThreadPools(tgid, python)});
+  processes_.try_emplace(
+      tgid, Process{.python = python, .pools = std::make_shared<ThreadPools>(tgid, python)});
 }
 
 // What the process computes meanwhile, for the advice.
@@ -67,9 +68,23 @@ void LivePools::read_cpu(uint32_t tgid, Process& process, PoolState& state) cons
 
 std::optional<PoolState> LivePools::look_at(uint32_t tgid, Process& process, uint64_t now_ns) {
   auto start = std::chrono::steady_clock::now();
-  RemoteMemory memory = open_(tgid, kMaxReads);
-  PoolState state{.time_ns = now_ns, .tgid = tgid, .pools = process.pools.look(memory, now_ns)};
-  bool cut = memory.is_used_up();
+  struct Look {
+    std::vector<SeenPool> pools;
+    size_t reads;
+    bool cut;
+  };
+  auto look = reads_->of(tgid, [open = open_, pools = process.pools, tgid, now_ns] {
+    RemoteMemory memory = open(tgid, kMaxReads);
+    auto seen = pools->look(memory, now_ns);
+    return Look{.pools = std::move(seen), .reads = memory.reads(), .cut = memory.is_used_up()};
+  });
+  if (!look) {
+    process.pools = std::make_shared<ThreadPools>(tgid, process.python);
+    process.next_ns = now_ns + kMostLooksApart * kLookNs;
+    return std::nullopt;
+  }
+  PoolState state{.time_ns = now_ns, .tgid = tgid, .pools = std::move(look->pools)};
+  bool cut = look->cut;
   bool waiting = std::any_of(state.pools.begin(), state.pools.end(), has_waiting);
   if (waiting) {
     read_cpu(tgid, process, state);
@@ -83,7 +98,7 @@ std::optional<PoolState> LivePools::look_at(uint32_t tgid, Process& process, uin
   process.next_ns =
       now_ns + std::max(waiting ? kWaitingNs : apart * kLookNs, cost_ns * kCostFactor);
   spdlog::trace("pid {}: {} thread pools read in {} us, {} reads{}", tgid, state.pools.size(),
-                cost_ns / 1000, memory.reads(), cut ? ", cut off" : "");
+                cost_ns / 1000, look->reads, cut ? ", cut off" : "");
   // What was cut off knows some threads only; what it found out of them the next look has already.
   if (cut || !is_news(process.told.pools, state.pools)) return std::nullopt;
   process.told = state;

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/attribute/bounded_reads.h"
 #include "daemon/attribute/remote_memory.h"
 #include "daemon/attribute/thread_pools.h"
 #include "daemon/event/event.h"
@@ -26,9 +27,10 @@ class LivePools {
   // The memory of a process, with the number of reads that it may take.
   using Open = std::function<RemoteMemory(uint32_t tgid, size_t most_reads)>;
 
-  explicit LivePools(std::string proc_root, std::string cgroup_root = "/sys/fs/cgroup",
-                     Open open = open_memory)
+  LivePools(std::string proc_root, std::shared_ptr<BoundedReads> reads,
+            std::string cgroup_root = "/sys/fs/cgroup", Open open = open_memory)
       : proc_root_(std::move(proc_root)),
+        reads_(std::move(reads)),
         cgroup_root_(std::move(cgroup_root)),
         open_(std::move(open)) {}
 
@@ -41,7 +43,8 @@ class LivePools {
 
  private:
   struct Process {
-    ThreadPools pools;
+    ls_python python;
+    std::shared_ptr<ThreadPools> pools;  // a look that was given up may still use them
     uint64_t next_ns = 0;
     uint64_t vain_looks = 0;  // that found no pool, since the last one that did
     PoolState told;
@@ -57,6 +60,7 @@ class LivePools {
   void read_cpu(uint32_t tgid, Process& process, PoolState& state) const;
 
   std::string proc_root_;
+  std::shared_ptr<BoundedReads> reads_;
   std::string cgroup_root_;
   Open open_;
   std::map<uint32_t, Process> processes_;  // by tgid

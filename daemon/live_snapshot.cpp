@@ -47,6 +47,7 @@ Snapshot LiveSource::snapshot() const {
                         {"cut_stack", counters[LS_COUNT_STACK_CUT]},
                         {"unmatched_probe", counters[LS_COUNT_PROBE_UNMATCHED]},
                         {"unreadable_argument", counters[LS_COUNT_ARGUMENT_UNREADABLE]},
+                        {"read_given_up", reads_->given_up()},
                         {"unreadable_probe_site", own.unreadable_sites},
                         {"untrusted_interpreter", own.untrusted_files}};
   snapshot.ready = true;

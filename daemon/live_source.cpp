@@ -32,9 +32,9 @@ LiveSource::LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* reco
     : tracer_(tracer),
       pipeline_(pipeline),
       recorder_(recorder),
-      reader_(proc_root),
+      reader_(proc_root, reads_),
       probes_(tracer, reader_, probes, count_functions),
-      pools_(std::move(proc_root)) {}
+      pools_(std::move(proc_root), reads_) {}
 
 Result<void> LiveSource::add(std::span<const std::byte> bytes) {
   if (recorder_)
@@ -227,6 +227,8 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
     known = known_.find(tgid);
   }
   auto stack = std::exchange(poller_stack_, std::nullopt);
+  // Nobody can tell yet what it is: reconcile() asks again.
+  if (!known->second.is_python && reads_->refuses(tgid)) return {};
   if (unwatched_.contains(tgid))
     return unwatch_loop(record.row, record.generation, record.header.time_ns);
   if (rules_)
@@ -374,6 +376,12 @@ void LiveSource::reconcile(uint64_t now_ns) {
     ++entry;
   }
   for (const ProcessFacts& facts : changed) (void)describe(facts, now_ns);
+  if (changed.empty()) return;
+  constexpr uint32_t kJudged = LS_LOOP_ACCEPTED | LS_LOOP_REJECTED | LS_LOOP_RELEASED;
+  for (uint32_t row : tracer_.used_rows()) {
+    auto loop = tracer_.read_row(row);
+    if (loop && !(loop->flags & kJudged)) tracer_.ask_again(row, loop->generation);
+  }
 }
 
 }  // namespace loopsight

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -13,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "daemon/attribute/bounded_reads.h"
 #include "daemon/attribute/process_reader.h"
 #include "daemon/base/result.h"
 #include "daemon/config/configuration.h"
@@ -77,6 +79,7 @@ class LiveSource {
   Tracer& tracer_;
   Pipeline& pipeline_;
   RecordingWriter* recorder_;
+  std::shared_ptr<BoundedReads> reads_ = std::make_shared<BoundedReads>();
   ProcessReader reader_;
   PythonProbes probes_;
   std::optional<Configuration> rules_;

@@ -2,7 +2,9 @@
 // names of the frames of a loop that still sleeps.
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -40,15 +42,17 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
     SourceKey key{tgid, frame->file, frame->line, frame->end_line};
     if (sources_asked_.size() >= kMaxAsked) sources_asked_.clear();
     if (!sources_asked_.insert(key).second) continue;
-    auto text = read_source_lines(reader_.proc_root(), tgid, frame->file, frame->line,
-                                  frame->end_line, program_start_ns(tgid));
-    if (!text) continue;
+    auto text = reads_->of(tgid, [root = reader_.proc_root(), key, start = program_start_ns(tgid)] {
+      const auto& [pid, file, line, end_line] = key;
+      return read_source_lines(root, pid, file, line, end_line, start);
+    });
+    if (!text || !*text) continue;
     SourceSeen source{.time_ns = event.record.header.time_ns,
                       .tgid = tgid,
                       .file = frame->file,
                       .line = frame->line,
                       .end_line = frame->end_line,
-                      .text = *text};
+                      .text = **text};
     if (auto added = add(encode(source)); !added) return added;
   }
   return {};
@@ -63,11 +67,19 @@ Result<void> LiveSource::catch_wait(uint32_t row, const ls_loop& loop, uint64_t 
   if (shown.caught_wait_ns == loop.wait.start_ns) return {};
   auto stack = tracer_.read_wait_stack(row);
   if (!stack || stack->count == 0 || stack->count > LS_MAX_FRAMES) return {};
+  std::vector<ls_frame> unknown;
+  std::copy_if(stack->frames, stack->frames + stack->count, std::back_inserter(unknown),
+               [&](const ls_frame& one) { return !pipeline_.knows_code(loop.tgid, one); });
   std::vector<ls_code> codes;
-  for (uint32_t i = 0; i < stack->count; i++) {
-    const ls_frame& frame = stack->frames[i];
-    if (pipeline_.knows_code(loop.tgid, frame)) continue;
-    if (auto code = read_code_object(loop.tgid, layout->second, frame)) codes.push_back(*code);
+  if (!unknown.empty()) {
+    auto read = reads_->of(loop.tgid, [tgid = loop.tgid, python = layout->second, unknown] {
+      std::vector<ls_code> found;
+      for (const ls_frame& frame : unknown)
+        if (auto code = read_code_object(tgid, python, frame)) found.push_back(*code);
+      return found;
+    });
+    if (!read) return {};
+    codes = std::move(*read);
   }
   auto after = tracer_.read_row(row);
   if (!after || after->generation != loop.generation || !after->off_cpu ||

@@ -16,6 +16,8 @@ namespace {
 
 constexpr size_t kMaxCommandLine = 4096;
 constexpr size_t kMaxName = 128;
+constexpr char kTakesTooLong[] =
+    "reading it does not come back (a mount whose server is gone, or memory that is held back)";
 
 std::string_view base_name(std::string_view path) {
   size_t slash = path.rfind('/');
@@ -89,25 +91,27 @@ std::string program_name(const std::string& cmdline) {
   return std::string(base_name(arguments[options.end]).substr(0, kMaxName));
 }
 
-ProcessFacts ProcessReader::read(uint32_t tgid) {
+namespace {
+
+ProcessFacts read_facts(PythonFiles& files, const std::string& proc_root, uint32_t tgid) {
   ProcessFacts facts;
   facts.tgid = tgid;
-  auto start = read_start_ticks(proc_root_, tgid);
+  auto start = read_start_ticks(proc_root, tgid);
   if (!start) {
     facts.why_not = "no such process";
     return facts;
   }
   facts.start_ticks = *start;
-  std::string directory = fmt::format("{}/{}/", proc_root_, tgid);
+  std::string directory = fmt::format("{}/{}/", proc_root, tgid);
   std::string comm = read_proc_file(directory + "comm", 64).value_or("");
   if (comm.ends_with('\n')) comm.pop_back();
   facts.comm = comm;
-  auto mappings = read_mappings(proc_root_, tgid);
+  auto mappings = read_mappings(proc_root, tgid);
   if (mappings.empty()) {
     facts.why_not = "its memory map cannot be read (a kernel thread, or gone)";
     return facts;
   }
-  auto python = files_.find(tgid, mappings);
+  auto python = files.find(tgid, mappings);
   if (!python) {
     facts.why_not = "no CPython interpreter among its mapped files";
     return facts;
@@ -122,19 +126,15 @@ ProcessFacts ProcessReader::read(uint32_t tgid) {
   Placement placement = parse_cgroup(read_proc_file(directory + "cgroup", 65536).value_or(""));
   facts.container = placement.container;
   facts.unit = placement.unit;
-  ContainerNames names = find_container_names(proc_root_, tgid, placement);
+  ContainerNames names = find_container_names(proc_root, tgid, placement);
   facts.container_name = names.workload;
   facts.pod = names.pod;
   return facts;
 }
 
-std::optional<PythonFiles::Found> ProcessReader::find_python(uint32_t tgid) {
-  return files_.find(tgid, read_mappings(proc_root_, tgid));
-}
-
-Result<ls_python> ProcessReader::layout(uint32_t tgid) {
-  auto mappings = read_mappings(proc_root_, tgid);
-  auto python = files_.find(tgid, mappings);
+Result<ls_python> read_layout(PythonFiles& files, const std::string& proc_root, uint32_t tgid) {
+  auto mappings = read_mappings(proc_root, tgid);
+  auto python = files.find(tgid, mappings);
   if (!python) return failure("no interpreter found");
   const PythonFile& file = python->file;
   if (file.code_type == 0) return failure("its interpreter does not export PyCode_Type");
@@ -149,10 +149,52 @@ Result<ls_python> ProcessReader::layout(uint32_t tgid) {
     std::string_view name = base_name(mapping.path);
     if (is_musl(mapping.path)) layout->flags |= LS_PYTHON_MUSL;
     if (asyncio.empty() && file.minor >= 14 && name.starts_with("_asyncio."))
-      asyncio = files_.read_asyncio_debug(tgid, mapping);
+      asyncio = files.read_asyncio_debug(tgid, mapping);
   }
   set_asyncio_offsets(*layout, asyncio);
   return layout;
+}
+
+}  // namespace
+
+// Reads with the files that are known, on the reader's thread. One that is given up may still use
+// them, so they are left to it.
+template <typename Read>
+auto ProcessReader::bounded(uint32_t tgid, Read work) {
+  uint64_t given_up = reads_->given_up();
+  auto value = reads_->of(tgid, [files = files_, root = proc_root_, tgid, work = std::move(work)] {
+    return work(*files, root, tgid);
+  });
+  if (reads_->given_up() != given_up) files_ = std::make_shared<PythonFiles>(proc_root_);
+  return value;
+}
+
+ProcessFacts ProcessReader::read(uint32_t tgid) {
+  if (auto facts = bounded(tgid, read_facts)) return *facts;
+  ProcessFacts unknown;
+  unknown.tgid = tgid;
+  unknown.start_ticks = read_start_ticks(proc_root_, tgid).value_or(0);
+  unknown.why_not = kTakesTooLong;
+  return unknown;
+}
+
+std::optional<PythonFiles::Found> ProcessReader::find_python(uint32_t tgid) {
+  auto found = bounded(tgid, [](PythonFiles& files, const std::string& proc_root, uint32_t pid) {
+    return files.find(pid, read_mappings(proc_root, pid));
+  });
+  return found ? *found : std::nullopt;
+}
+
+Fd ProcessReader::reopen_python(uint32_t tgid, const PythonFiles::Found& found) {
+  auto fd = bounded(tgid, [found](PythonFiles& files, const std::string&, uint32_t pid) {
+    return files.reopen(pid, found);
+  });
+  return fd ? std::move(*fd) : Fd();
+}
+
+Result<ls_python> ProcessReader::layout(uint32_t tgid) {
+  auto layout = bounded(tgid, read_layout);
+  return layout ? *layout : failure(kTakesTooLong);
 }
 
 }  // namespace loopsight

@@ -1,10 +1,13 @@
 // What a process is: CPython or not, which version, which program, where it runs.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "bpf/wire.h"
+#include "daemon/attribute/bounded_reads.h"
 #include "daemon/attribute/python_file.h"
 #include "daemon/base/result.h"
 #include "daemon/event/event.h"
@@ -13,8 +16,9 @@ namespace loopsight {
 
 class ProcessReader {
  public:
-  explicit ProcessReader(std::string proc_root = "/proc")
-      : proc_root_(std::move(proc_root)), files_(proc_root_) {}
+  explicit ProcessReader(std::string proc_root = "/proc",
+                         std::shared_ptr<BoundedReads> reads = std::make_shared<BoundedReads>())
+      : proc_root_(std::move(proc_root)), reads_(std::move(reads)) {}
 
   // Never fails: for a process that is gone or cannot be read, is_python is false and why_not says
   // so. Strings are as the process gave them, bounded but not cleaned.
@@ -26,15 +30,17 @@ class ProcessReader {
   // The interpreter of a process; nothing where it has none.
   std::optional<PythonFiles::Found> find_python(uint32_t tgid);
   // Its file; nothing where it has changed or gone since.
-  Fd reopen_python(uint32_t tgid, const PythonFiles::Found& found) const {
-    return files_.reopen(tgid, found);
-  }
+  Fd reopen_python(uint32_t tgid, const PythonFiles::Found& found);
 
   const std::string& proc_root() const { return proc_root_; }
 
  private:
+  template <typename Read>
+  auto bounded(uint32_t tgid, Read work);
+
   std::string proc_root_;
-  PythonFiles files_;
+  std::shared_ptr<BoundedReads> reads_;
+  std::shared_ptr<PythonFiles> files_ = std::make_shared<PythonFiles>(proc_root_);
 };
 
 // The name of the program that an interpreter's arguments start: the script's file name, "-m"'s

@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import re
+import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -16,7 +18,9 @@ from conftest import (
     free_port,
     http_get,
     parse_lines,
+    read_results,
     running,
+    tracing,
     wait_for_port,
     wait_until,
 )
@@ -221,3 +225,83 @@ def test_a_file_that_is_cut_while_it_is_read(tmp_path, target):
         # It still does its work.
         subprocess.run([str(target), "good"], check=True, timeout=60)
         assert wait_until(lambda: len(stalls_of(port, "hostile_python")) >= 8, 60)
+
+
+HELD = [str(TARGETS / "held_memory.py"), "held"]
+FREE = HELD[:1]
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+
+
+def go(*programs):
+    """What they print of their stalls."""
+    for one in programs:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    outputs = [one.communicate(timeout=60)[0] for one in programs]
+    truths = [json.loads(line) for output in outputs for line in output.splitlines()]
+    assert len(truths) == 10 * len(programs)
+    return truths
+
+
+def check_all_told(path, truths):
+    results = read_results(path)
+    for start, end, pid in truths:
+        stalls = [stall for stall in results.around(start, end) if stall["pid"] == pid]
+        assert len(stalls) == 1, (start, end, pid)
+        assert stalls[0]["culprit"]["function"] == "block"
+    return results
+
+
+def test_memory_that_is_held_back(tmp_path):
+    """It holds up one read, not the tracer: all stalls are told, those of its process too."""
+    out = tmp_path / "x.json"
+    with running([PYTHON, *HELD], **PIPES) as held, running([PYTHON, *FREE], **PIPES) as other:
+        for one in (held, other):
+            said = one.stdout.readline()
+            if said.startswith("no userfaultfd"):
+                pytest.skip(said)
+            assert said == "ready\n"
+        with tracing(out, "--pid", str(held.pid), "--pid", str(other.pid)) as tracer:
+            truths = go(held, other)
+            errors = tracer.communicate(timeout=20)[1]  # it ends with the last of its processes
+    assert tracer.returncode == 0
+    check_all_told(out, truths)
+    assert errors.count("has not come back") == 1, errors
+    assert f"pid {held.pid}: reading its files or memory has not come back" in errors
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="this kernel has no FUSE")
+def test_an_interpreter_on_a_mount_whose_server_hangs(tmp_path):
+    """Nobody can say what such a process is; its parent is watched meanwhile."""
+    out = tmp_path / "x.json"
+    folder, mount = tmp_path / "folder", tmp_path / "mount"
+    folder.mkdir()
+    mount.mkdir()
+    shutil.copy(os.path.realpath(PYTHON), folder / "python3")
+    idle = [str(mount / "python3"), "-c", "import asyncio; asyncio.run(asyncio.sleep(60))"]
+    env = {**os.environ, "PYTHONHOME": "/usr"}
+    with running(["bindfs", "-f", folder, mount]) as server:
+        try:
+            assert wait_until(lambda: os.path.ismount(mount))
+            with running([PYTHON, *FREE, *idle], env=env, **PIPES) as parent:
+                assert parent.stdout.readline() == "ready\n"
+                children = pathlib.Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+                child = children.read_text().strip()
+                # It is in its loop: what it needs of its interpreter's file it has by then.
+                assert wait_until(lambda: any("eventpoll" in os.readlink(one) for one in
+                                              pathlib.Path(f"/proc/{child}/fd").iterdir()))
+                server.send_signal(signal.SIGSTOP)
+                alone = subprocess.run([LOOPSIGHT, "trace", "--pid", child], text=True,
+                                       capture_output=True, timeout=60)
+                with tracing(out, "--pid", str(parent.pid)) as tracer:
+                    truths = go(parent)
+                    errors = tracer.communicate(timeout=20)[1]
+        finally:
+            server.send_signal(signal.SIGCONT)
+            subprocess.run(["umount", "-l", mount], check=False)
+    assert alone.returncode == 1
+    assert "reading it does not come back" in alone.stderr
+    assert tracer.returncode == 0
+    check_all_told(out, truths)
+    assert errors.count("has not come back") == 1, errors
+    assert f"pid {child}: reading" in errors

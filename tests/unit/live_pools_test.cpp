@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "tests/unit/fake_pools.h"
 
 namespace loopsight {
@@ -13,10 +15,11 @@ constexpr uint64_t kLater = 1'000'000'000'000;
 class LivePoolsTest : public testing::Test {
  protected:
   LivePools watching(PoolProcess& process) {
-    LivePools pools("/nonexistent", "/nonexistent", [&](uint32_t, size_t most_reads) {
-      opened_++;
-      return process.memory.remote(std::min(most_reads, most_));
-    });
+    LivePools pools("/nonexistent", std::make_shared<BoundedReads>(), "/nonexistent",
+                    [&](uint32_t, size_t most_reads) {
+                      opened_++;
+                      return process.memory.remote(std::min(most_reads, most_));
+                    });
     pools.watch(7, process.python);
     return pools;
   }
