@@ -132,8 +132,13 @@ BPFTOOL = shutil.which("bpftool", path="/usr/sbin:/sbin:" + os.environ.get("PATH
 
 
 def bpf_objects(kind):
-    listing = subprocess.run([BPFTOOL, "-j", kind, "show"], stdout=subprocess.PIPE, check=True)
-    return json.loads(listing.stdout or b"[]")
+    """What `bpftool KIND show` lists, which fails at an object that is being made at that moment."""
+    for _ in range(50):
+        listing = subprocess.run([BPFTOOL, "-j", kind, "show"], stdout=subprocess.PIPE)
+        if listing.returncode == 0:
+            return json.loads(listing.stdout or b"[]")
+        time.sleep(0.02)
+    raise RuntimeError("bpftool %s show: %s" % (kind, listing.stdout.decode(errors="replace")))
 
 
 def our_programs():
