@@ -64,7 +64,7 @@ std::vector<PythonProcess> find_processes() {
   ProcessReader reader;
   for (uint32_t pid : list_pids("/proc")) {
     ProcessFacts facts = reader.read(pid);
-    if (facts.python.empty()) continue;
+    if (facts.python.empty() && !facts.unread) continue;
     auto layout = reader.layout(pid);
     auto python = reader.find_python(pid);
     found.push_back({.facts = facts,
@@ -112,7 +112,7 @@ void print_text(const Host& host) {
                        : process.no_frames.empty() ? ", with frames"
                                                    : ", without frames: " + process.no_frames;
     fmt::print("  {:<4}pid {:<8} python {:<10} {}{}\n", facts.is_python ? "yes" : "no", facts.tgid,
-               clean_text(facts.python, 32), process.workload, note);
+               facts.unread ? "?" : clean_text(facts.python, 32), process.workload, note);
     if (!facts.is_python) continue;
     if (process.no_probes.empty())
       fmt::print("      own probes: {}\n", fmt::join(process.probes, ", "));
@@ -141,7 +141,7 @@ Json to_json(const Host& host) {
   for (const PythonProcess& process : host.processes)
     processes.push_back(
         {{"pid", process.facts.tgid},
-         {"python", process.facts.python},
+         {"python", process.facts.unread ? Json() : Json(process.facts.python)},
          {"workload", process.workload},
          {"supported", process.facts.is_python},
          {"frames", process.facts.is_python && process.no_frames.empty()},

@@ -81,7 +81,9 @@ std::optional<PoolState> LivePools::look_at(uint32_t tgid, Process& process, uin
   if (!look) {
     process.pools = std::make_shared<ThreadPools>(tgid, process.python);
     process.next_ns = now_ns + kMostLooksApart * kLookNs;
-    return std::nullopt;
+    if (process.told.pools.empty()) return std::nullopt;
+    process.told = {.time_ns = now_ns, .tgid = tgid};  // nobody knows how they are
+    return process.told;
   }
   PoolState state{.time_ns = now_ns, .tgid = tgid, .pools = std::move(look->pools)};
   bool cut = look->cut;

@@ -38,7 +38,7 @@ Result<void> LiveSource::apply_rules(uint64_t now_ns) {
   for (uint32_t tgid : list_pids(reader_.proc_root()))
     if (!known_.contains(tgid)) changed.push_back(reader_.read(tgid));
   for (const ProcessFacts& facts : changed)
-    if (facts.is_python)
+    if (facts.is_python || facts.unread)
       if (auto described = describe(facts, now_ns); !described) return described;
   for (const auto& [tgid, facts] : known_) {
     if (unwatched_.contains(tgid))

@@ -20,6 +20,7 @@ namespace loopsight {
 namespace {
 
 constexpr uint64_t kReconcileNs = 60'000'000'000;
+constexpr uint64_t kReadAgainNs = 5'000'000'000;
 constexpr uint64_t kShowNs = 1'000'000'000;      // how often a healthy loop's state is looked at
 constexpr uint64_t kShowIdleNs = 5'000'000'000;  // and that of one that does nothing
 constexpr uint64_t kFollowNs = 300'000'000'000;
@@ -47,6 +48,11 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   if (known_.size() >= kMaxKnown) known_.clear();
   known_[facts.tgid] = facts;
   if (facts.start_ticks == 0) return {};  // it has ended, and the kernel side has forgotten it
+  if (facts.unread) {                     // as unknown as it was; so are its children
+    unread_.insert(facts.tgid);
+    if (!tracer_.set_process(facts.tgid, LS_PROCESS_UNDECIDED)) unlisted_++;
+    return {};
+  }
   bool watched = facts.is_python && policy_of(facts).watch;
   if (facts.is_python && !watched)
     unwatched_.insert(facts.tgid);
@@ -64,6 +70,7 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
     spdlog::debug("pid {}: frames are not read: {}", facts.tgid, layout.error().message);
   }
   probes_.on_process(facts.tgid, policy_of(facts).audit, now_ns);
+  if (reads_->refuses(facts.tgid)) unread_.insert(facts.tgid);  // in part
   return add(encode(facts, now_ns));
 }
 
@@ -179,14 +186,6 @@ void LiveSource::follow_wakers(const StallEnded& event) {
     spdlog::debug("{}", followed.error().message);
 }
 
-void LiveSource::forget_names(uint32_t tgid) {
-  layouts_.erase(tgid);
-  unwatched_.erase(tgid);
-  pools_.forget(tgid);
-  sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
-                       sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
-}
-
 // What is known of an interpreter only once its loop runs: where asyncio keeps its tasks, and which
 // code object is _run_once, whose frame tells how many callbacks an iteration has.
 void LiveSource::refine_layout(const ls_poller& poller, const std::vector<Frame>& frames,
@@ -218,7 +217,7 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
   const ls_poller& record = event.record;
   uint32_t tgid = record.header.tgid;
   auto known = known_.find(tgid);
-  bool same = known != known_.end() &&
+  bool same = known != known_.end() && !known->second.unread &&
               known->second.start_ticks == read_start_ticks(reader_.proc_root(), tgid).value_or(0);
   // A worker forked from a known interpreter is not known itself yet.
   if (!same) {
@@ -227,8 +226,10 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
     known = known_.find(tgid);
   }
   auto stack = std::exchange(poller_stack_, std::nullopt);
-  // Nobody can tell yet what it is: reconcile() asks again.
-  if (!known->second.is_python && reads_->refuses(tgid)) return {};
+  if (known->second.unread) {
+    unjudged_ = true;
+    return {};
+  }
   if (unwatched_.contains(tgid))
     return unwatch_loop(record.row, record.generation, record.header.time_ns);
   if (rules_)
@@ -238,10 +239,18 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
     stack.reset();
   if (stack) frames = pipeline_.resolve(*stack);
   Judgement judgement;
-  if (known->second.is_python)
-    judgement = judge_poller(event, reader_.proc_root(), frames);
-  else
+  if (known->second.is_python) {
+    auto judged = reads_->of(tgid, [event, root = reader_.proc_root(), frames] {
+      return judge_poller(event, root, frames);
+    });
+    if (!judged) {
+      unjudged_ = true;
+      return {};
+    }
+    judgement = std::move(*judged);
+  } else {
     judgement.reason = known->second.why_not;
+  }
   // The first poll call of a process that was not known yet comes without frames; the next one has
   // them. Until then the rest of the evidence may say that it is a loop, but not that it is none.
   if (frames.empty() && !same && known->second.is_python) {
@@ -324,6 +333,7 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
   for (const PoolState& state : pools_.look(now_ns))
     if (auto added = add(encode(state)); !added) return added;
   if (now_ns >= last_reconcile_ns_ + kReconcileNs) reconcile(now_ns);
+  if (now_ns >= last_read_again_ns_ + kReadAgainNs) read_again(now_ns);
   pipeline_.expire(now_ns);
   tracer_.sample_costs(now_ns);
   probes_.tick(now_ns);
@@ -343,45 +353,6 @@ Result<void> LiveSource::finish(uint64_t now_ns) {
     if (auto added = show(row, *loop, now_ns); !added) return added;
   }
   return {};
-}
-
-// Processes whose end was lost are forgotten; those that were no Python may have become one.
-void LiveSource::reconcile(uint64_t now_ns) {
-  last_reconcile_ns_ = now_ns;
-  // In this order, so that one that begins meanwhile is not taken for one that has ended.
-  std::set<uint32_t> listed = tracer_.listed_processes();
-  auto pids = list_pids(reader_.proc_root());
-  // Not by opening /proc/PID, which is there for a thread, too, that was given the number.
-  std::set<uint32_t> alive(pids.begin(), pids.end());
-  for (uint32_t pid : listed)
-    if (!alive.contains(pid)) tracer_.forget_process(pid);
-  constexpr size_t kMaxRereads = 200;
-  size_t rereads = 0;
-  std::vector<ProcessFacts> changed;
-  for (auto entry = known_.begin(); entry != known_.end();) {
-    auto ticks = read_start_ticks(reader_.proc_root(), entry->first);
-    if (!ticks || !alive.contains(entry->first)) {
-      tracer_.forget_process(entry->first);
-      forget_names(entry->first);
-      probes_.on_exit(entry->first, now_ns);
-      entry = known_.erase(entry);
-      continue;
-    }
-    bool stale = ticks != entry->second.start_ticks;
-    if ((stale || !entry->second.is_python) && rereads < kMaxRereads) {
-      rereads++;
-      ProcessFacts facts = reader_.read(entry->first);
-      if (facts.is_python || stale) changed.push_back(std::move(facts));
-    }
-    ++entry;
-  }
-  for (const ProcessFacts& facts : changed) (void)describe(facts, now_ns);
-  if (changed.empty()) return;
-  constexpr uint32_t kJudged = LS_LOOP_ACCEPTED | LS_LOOP_REJECTED | LS_LOOP_RELEASED;
-  for (uint32_t row : tracer_.used_rows()) {
-    auto loop = tracer_.read_row(row);
-    if (loop && !(loop->flags & kJudged)) tracer_.ask_again(row, loop->generation);
-  }
 }
 
 }  // namespace loopsight

@@ -74,6 +74,7 @@ class LiveSource {
   int64_t program_start_ns(uint32_t tgid) const;
   Result<void> note_losses(uint64_t now_ns);
   void reconcile(uint64_t now_ns);
+  void read_again(uint64_t now_ns);
   bool is_open(const ls_loop& loop) const;
 
   Tracer& tracer_;
@@ -86,6 +87,8 @@ class LiveSource {
   LivePools pools_;
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
   std::set<uint32_t> unwatched_;            // of these, the CPython processes that rules leave out
+  std::set<uint32_t> unread_;               // of these, those of which reads were given up
+  bool unjudged_ = false;                   // pollers that are to be asked for again
   std::optional<StackSeen> poller_stack_;   // of the poller record that follows
   struct Shown {
     uint32_t generation = 0;
@@ -106,6 +109,8 @@ class LiveSource {
   std::set<uint32_t> said_full_;  // counters of full tables
   uint64_t rejected_ = 0;
   uint64_t last_reconcile_ns_ = 0;
+  uint64_t last_read_again_ns_ = 0;
+  uint32_t last_reread_ = 0;  // tgid of the last process that reconcile() read again
 };
 
 }  // namespace loopsight

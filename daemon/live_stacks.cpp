@@ -46,6 +46,7 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
       const auto& [pid, file, line, end_line] = key;
       return read_source_lines(root, pid, file, line, end_line, start);
     });
+    if (!text) sources_asked_.erase(key);
     if (!text || !*text) continue;
     SourceSeen source{.time_ns = event.record.header.time_ns,
                       .tgid = tgid,
@@ -78,8 +79,7 @@ Result<void> LiveSource::catch_wait(uint32_t row, const ls_loop& loop, uint64_t 
         if (auto code = read_code_object(tgid, python, frame)) found.push_back(*code);
       return found;
     });
-    if (!read) return {};
-    codes = std::move(*read);
+    if (read) codes = std::move(*read);
   }
   auto after = tracer_.read_row(row);
   if (!after || after->generation != loop.generation || !after->off_cpu ||

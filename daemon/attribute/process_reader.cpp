@@ -174,6 +174,7 @@ ProcessFacts ProcessReader::read(uint32_t tgid) {
   ProcessFacts unknown;
   unknown.tgid = tgid;
   unknown.start_ticks = read_start_ticks(proc_root_, tgid).value_or(0);
+  unknown.unread = true;
   unknown.why_not = kTakesTooLong;
   return unknown;
 }

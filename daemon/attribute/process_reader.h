@@ -21,7 +21,8 @@ class ProcessReader {
       : proc_root_(std::move(proc_root)), reads_(std::move(reads)) {}
 
   // Never fails: for a process that is gone or cannot be read, is_python is false and why_not says
-  // so. Strings are as the process gave them, bounded but not cleaned.
+  // so; `unread` where it may be asked again. Strings are as the process gave them, bounded but not
+  // cleaned.
   ProcessFacts read(uint32_t tgid);
 
   // For the kernel's frame walk; an error says why this process's frames cannot be read.

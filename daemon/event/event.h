@@ -77,6 +77,7 @@ struct ProcessFacts {
   uint32_t tgid = 0;
   uint64_t start_ticks = 0;  // field 22 of /proc/PID/stat: with the tgid, the process's identity
   bool is_python = false;
+  bool unread = false;  // it may be CPython or not: reading it hangs; in no record
   std::string why_not;  // is_python false: the reason
   std::string python;   // "3.11.2"
   std::string comm;

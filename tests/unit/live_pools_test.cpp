@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 
 #include "tests/unit/fake_pools.h"
@@ -12,14 +13,19 @@ namespace {
 // Longer than any time that a look may put the next one off for its cost on a slow machine.
 constexpr uint64_t kLater = 1'000'000'000'000;
 
+// What is read belongs to the test, so it may not be left behind.
+std::shared_ptr<BoundedReads> patient() {
+  constexpr std::chrono::hours kLong(1);
+  return std::make_shared<BoundedReads>(BoundedReads::Limits{.patience = kLong, .budget = kLong});
+}
+
 class LivePoolsTest : public testing::Test {
  protected:
   LivePools watching(PoolProcess& process) {
-    LivePools pools("/nonexistent", std::make_shared<BoundedReads>(), "/nonexistent",
-                    [&](uint32_t, size_t most_reads) {
-                      opened_++;
-                      return process.memory.remote(std::min(most_reads, most_));
-                    });
+    LivePools pools("/nonexistent", patient(), "/nonexistent", [&](uint32_t, size_t most_reads) {
+      opened_++;
+      return process.memory.remote(std::min(most_reads, most_));
+    });
     pools.watch(7, process.python);
     return pools;
   }

@@ -9,7 +9,7 @@ import time
 
 import edited
 
-SECONDS = 5  # until the alarm
+SECONDS = 10  # until the alarm, by which the machine has to be asleep
 
 
 def suspend():

@@ -1,4 +1,4 @@
-"""Blocks its loop ten times, once told to go, and prints when. With "held", nobody can read a part of
+"""Blocks its loop ten times, once told to go, prints when, and ends with its input. With "held", nobody can read a part of
 its memory: the list of its threads ends in a page that a userfaultfd never fills, as a FUSE file does
 whose server is gone. Needs root and CPython 3.11, whose thread states begin with the addresses of the
 previous and of the next. Any other arguments are a command that runs meanwhile.
@@ -42,7 +42,9 @@ def held_page():
 
 def hold_thread_states():
     """Whoever follows the list of threads arrives there after the last one, which is ours."""
-    assert sys.version_info[:2] == (3, 11), sys.version
+    if sys.version_info[:2] != (3, 11):
+        print("no CPython 3.11 but", sys.version, flush=True)
+        os._exit(1)
     ctypes.pythonapi.PyThreadState_Get.restype = ctypes.c_void_p
     following = ctypes.c_uint64.from_address(ctypes.pythonapi.PyThreadState_Get() + 8)
     assert following.value == 0
@@ -55,6 +57,15 @@ def block():
     print(json.dumps([start, time.monotonic(), os.getpid()]), flush=True)
 
 
+async def line(loop):
+    """Until there is one, or no more will come."""
+    there = asyncio.Event()
+    loop.add_reader(sys.stdin, there.set)
+    await asyncio.wait_for(there.wait(), 60)
+    loop.remove_reader(sys.stdin)
+    sys.stdin.readline()
+
+
 async def main():
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, time.sleep, 0)  # a pool, so that the list of threads is read
@@ -64,14 +75,11 @@ async def main():
     elif sys.argv[1:]:
         child = subprocess.Popen(sys.argv[1:])
     print("ready", flush=True)
-    told = asyncio.Event()
-    loop.add_reader(sys.stdin, told.set)
-    await asyncio.wait_for(told.wait(), 60)
-    loop.remove_reader(sys.stdin)
+    await line(loop)
     for _ in range(10):
         await asyncio.sleep(0.4)
         block()
-    await asyncio.sleep(0.1)
+    await line(loop)
     if child:
         child.kill()
         child.wait()
