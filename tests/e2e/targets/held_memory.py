@@ -1,7 +1,7 @@
-"""Blocks its loop ten times, once told to go, prints when, and ends with its input. With "held", nobody can read a part of
-its memory: the list of its threads ends in a page that a userfaultfd never fills, as a FUSE file does
-whose server is gone. Needs root and CPython 3.11, whose thread states begin with the addresses of the
-previous and of the next. Any other arguments are a command that runs meanwhile.
+"""Blocks its loop ten times, once told to go, prints when, and ends with its input. With "held",
+nobody can read a part of its memory: the list of its threads ends in a page that a userfaultfd never
+fills. Needs root and CPython 3.11, whose thread states begin with the addresses of the previous and
+of the next. Any other arguments are a command that runs meanwhile.
 
     held_memory.py [held | COMMAND...]
 """
