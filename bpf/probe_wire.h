@@ -42,7 +42,7 @@ struct ls_probed {
 };
 
 // CPython's own probes (USDT): where its sites are comes from the notes of the interpreter's file
-// (daemon/attribute/python_probes); a site's cookie is the index of its specification.
+// (daemon/live/usdt_policy); a site's cookie is the index of its specification.
 enum ls_probe_kind {
   LS_PROBE_GC_START,
   LS_PROBE_GC_DONE,

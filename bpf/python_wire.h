@@ -14,7 +14,7 @@
 #define LS_CODE_LINES_SIZE 3072
 
 // Where a version of CPython keeps what a walk reads; offsets in bytes. What is true of a version
-// or file is the same for each of its processes (see daemon/attribute/python_layout).
+// or file is the same for each of its processes (see daemon/python/python_layout).
 struct ls_python {
   __u64 runtime;    // address of _PyRuntime in this process
   __u64 code_type;  // address of PyCode_Type in this process

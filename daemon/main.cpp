@@ -6,9 +6,9 @@
 #include <variant>
 #include <vector>
 
-#include "daemon/command_line.h"
-#include "daemon/commands.h"
-#include "daemon/log.h"
+#include "daemon/command/command_line.h"
+#include "daemon/command/commands.h"
+#include "daemon/command/log.h"
 
 namespace {
 

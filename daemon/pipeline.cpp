@@ -5,8 +5,8 @@
 #include <utility>
 #include <variant>
 
-#include "daemon/attribute/plumbing.h"
 #include "daemon/event/codec.h"
+#include "daemon/python/plumbing.h"
 
 namespace loopsight {
 

@@ -13,13 +13,13 @@
 #include <vector>
 
 #include "daemon/attribute/attributor.h"
-#include "daemon/attribute/loop_table.h"
-#include "daemon/attribute/summary.h"
-#include "daemon/attribute/totals.h"
 #include "daemon/base/result.h"
 #include "daemon/correlate/pool_watch.h"
 #include "daemon/correlate/timeline.h"
 #include "daemon/sink/sink.h"
+#include "daemon/totals/loop_table.h"
+#include "daemon/totals/summary.h"
+#include "daemon/totals/totals.h"
 
 namespace loopsight {
 

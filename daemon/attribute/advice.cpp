@@ -4,7 +4,7 @@
 
 #include "bpf/wire.h"
 #include "daemon/attribute/cause_bits.h"
-#include "daemon/attribute/plumbing.h"
+#include "daemon/python/plumbing.h"
 
 namespace loopsight {
 namespace {

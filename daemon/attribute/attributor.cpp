@@ -15,8 +15,8 @@
 #include <utility>
 
 #include "daemon/attribute/advice.h"
-#include "daemon/attribute/plumbing.h"
 #include "daemon/base/text.h"
+#include "daemon/python/plumbing.h"
 
 namespace loopsight {
 namespace {

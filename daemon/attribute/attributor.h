@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "daemon/attribute/code_objects.h"
 #include "daemon/attribute/report.h"
 #include "daemon/attribute/sources.h"
+#include "daemon/python/code_objects.h"
 
 namespace loopsight {
 

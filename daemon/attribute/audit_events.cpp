@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "daemon/attribute/cause_bits.h"
-#include "daemon/attribute/code_objects.h"
 #include "daemon/base/text.h"
+#include "daemon/python/code_objects.h"
 
 namespace loopsight {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <utility>
 
-#include "daemon/attribute/plumbing.h"
 #include "daemon/base/text.h"
+#include "daemon/python/plumbing.h"
 
 namespace loopsight {
 namespace {

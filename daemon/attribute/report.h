@@ -8,21 +8,9 @@
 #include "daemon/attribute/audit_events.h"
 #include "daemon/attribute/workloads.h"
 #include "daemon/correlate/stall.h"
+#include "daemon/python/frame.h"
 
 namespace loopsight {
-
-struct Frame {
-  std::string function;
-  std::string module;
-  std::string file;
-  uint32_t line = 0;
-  // Of the expression that runs (3.11 and newer): its last line and its columns, in bytes of UTF-8
-  // from 0; end_column 0: not known.
-  uint32_t end_line = 0;
-  uint32_t column = 0;
-  uint32_t end_column = 0;
-  std::string expression;  // its text; "" where it is not known
-};
 
 // A part of a busy phase and who caused it.
 struct Contributor {

@@ -1,6 +1,6 @@
 #include "daemon/attribute/sources.h"
 
-#include "daemon/attribute/source_file.h"
+#include "daemon/host/source_file.h"
 
 namespace loopsight {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <tuple>
 
-#include "daemon/attribute/report.h"
 #include "daemon/event/event.h"
+#include "daemon/python/frame.h"
 
 namespace loopsight {
 

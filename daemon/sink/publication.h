@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/attribute/loop_table.h"
-#include "daemon/attribute/totals.h"
 #include "daemon/sink/sink.h"
+#include "daemon/totals/loop_table.h"
+#include "daemon/totals/totals.h"
 
 namespace loopsight {
 

@@ -6,8 +6,8 @@
 
 #include "daemon/attribute/executor_report.h"
 #include "daemon/attribute/report.h"
-#include "daemon/attribute/summary.h"
 #include "daemon/base/result.h"
+#include "daemon/totals/summary.h"
 
 namespace loopsight {
 

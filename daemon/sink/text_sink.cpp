@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/attribute/plumbing.h"
 #include "daemon/base/text.h"
+#include "daemon/python/plumbing.h"
 
 namespace loopsight {
 namespace {

@@ -9,15 +9,12 @@
 #include <memory>
 #include <utility>
 
+#include "daemon/config/bcrypt.h"
+
 namespace loopsight {
 namespace {
 
 constexpr size_t kMaxRemembered = 100;
-constexpr size_t kBcryptSize = 60;
-constexpr std::string_view kBcryptAlphabet =
-    "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-
-int cost_of(std::string_view hash) { return (hash[4] - '0') * 10 + (hash[5] - '0'); }
 
 // Whether `hash` is of `password`; takes the same time either way.
 bool matches(const std::string& password, const std::string& hash) {
@@ -33,19 +30,10 @@ bool matches(const std::string& password, const std::string& hash) {
 
 }  // namespace
 
-bool is_bcrypt(std::string_view hash) {
-  if (hash.size() != kBcryptSize || !hash.starts_with("$2") || hash[3] != '$' || hash[6] != '$')
-    return false;
-  if (std::string_view("aby").find(hash[2]) == std::string_view::npos) return false;
-  if (hash[4] < '0' || hash[4] > '9' || hash[5] < '0' || hash[5] > '9') return false;
-  if (cost_of(hash) < 4 || cost_of(hash) > kMaxBcryptCost) return false;
-  return hash.find_first_not_of(kBcryptAlphabet, 7) == std::string_view::npos;
-}
-
 Passwords::Passwords(std::map<std::string, std::string> users) : users_(std::move(users)) {
   gnutls_rnd(GNUTLS_RND_KEY, secret_.data(), secret_.size());
   int cost = 4;
-  for (const auto& [user, hash] : users_) cost = std::max(cost, cost_of(hash));
+  for (const auto& [user, hash] : users_) cost = std::max(cost, bcrypt_cost(hash));
   // The hash of no password that anybody knows.
   stand_in_ = fmt::format("$2b${:02d}${}", cost, std::string(kBcryptSize - 7, '.'));
 }

@@ -16,11 +16,6 @@
 
 namespace loopsight {
 
-constexpr int kMaxBcryptCost = 17;
-
-// "$2b$10$…" (2a, 2b, 2y) of a cost from 4 to kMaxBcryptCost.
-bool is_bcrypt(std::string_view hash);
-
 // Safe to use from several threads.
 class Passwords {
  public:

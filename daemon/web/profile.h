@@ -3,7 +3,7 @@
 // meanwhile; without it the answer comes at once and is of all stalls that are kept.
 #pragma once
 
-#include "daemon/sink/profile_window.h"
+#include "daemon/profile/profile_window.h"
 #include "daemon/web/route.h"
 
 namespace loopsight {

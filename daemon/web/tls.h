@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "daemon/base/result.h"
-#include "daemon/web/web_config.h"
+#include "daemon/config/web_config.h"
 
 namespace loopsight {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "daemon/attribute/totals.h"
+#include "daemon/totals/totals.h"
 
 namespace loopsight {
 

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "daemon/base/clock.h"
-#include "daemon/live_source.h"
+#include "daemon/live/live_source.h"
 #include "daemon/probe/tracer.h"
 #include "daemon/sink/metrics.h"
 #include "daemon/sink/publication.h"

@@ -1,7 +1,7 @@
 // A file that says to be an interpreter.
-#include "daemon/attribute/elf_file.h"
-#include "daemon/attribute/python_file.h"
-#include "daemon/attribute/python_layout.h"
+#include "daemon/python/elf_file.h"
+#include "daemon/python/python_file.h"
+#include "daemon/python/python_layout.h"
 #include "tests/fuzz/target.h"
 
 FUZZ_TARGET(elf, input) {

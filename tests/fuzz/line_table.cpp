@@ -1,5 +1,5 @@
 // Line tables of code objects.
-#include "daemon/attribute/line_table.h"
+#include "daemon/python/line_table.h"
 
 #include "tests/fuzz/target.h"
 

@@ -1,5 +1,5 @@
 // Notes of CPython's own probes.
-#include "daemon/attribute/probe_notes.h"
+#include "daemon/python/probe_notes.h"
 
 #include <asm/ptrace.h>
 

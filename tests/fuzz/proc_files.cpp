@@ -2,9 +2,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "daemon/attribute/container_names.h"
-#include "daemon/attribute/cpu_quota.h"
-#include "daemon/attribute/proc.h"
+#include "daemon/host/container_names.h"
+#include "daemon/host/cpu_quota.h"
+#include "daemon/host/proc.h"
 #include "tests/fuzz/target.h"
 
 namespace loopsight {

@@ -1,8 +1,8 @@
 // Texts of /proc and of cgroups.
-#include "daemon/attribute/cgroup.h"
-#include "daemon/attribute/container_names.h"
-#include "daemon/attribute/cpu_quota.h"
-#include "daemon/attribute/proc.h"
+#include "daemon/host/cgroup.h"
+#include "daemon/host/container_names.h"
+#include "daemon/host/cpu_quota.h"
+#include "daemon/host/proc.h"
 #include "tests/fuzz/target.h"
 
 FUZZ_TARGET(proc_text, input) {

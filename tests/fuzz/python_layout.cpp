@@ -1,5 +1,5 @@
 // The debug offsets by which an interpreter tells where it keeps its threads and frames.
-#include "daemon/attribute/python_layout.h"
+#include "daemon/python/python_layout.h"
 
 #include "tests/fuzz/target.h"
 

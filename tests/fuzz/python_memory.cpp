@@ -5,8 +5,8 @@
 #include <map>
 #include <vector>
 
-#include "daemon/attribute/process_memory.h"
-#include "daemon/attribute/thread_pools.h"
+#include "daemon/python/process_memory.h"
+#include "daemon/python/thread_pools.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/fake_pools.h"
 

@@ -1,7 +1,7 @@
 // A recording, byte by byte as a file, through all that `loopsight replay` can make of it.
 #include <spdlog/spdlog.h>
 
-#include "daemon/commands.h"
+#include "daemon/command/commands.h"
 #include "tests/fuzz/target.h"
 
 FUZZ_TARGET(recording, input) {

@@ -1,5 +1,5 @@
 // Files given to `loopsight report`: JSON lines, or a recording. Two where a zero byte parts them.
-#include "daemon/commands.h"
+#include "daemon/command/commands.h"
 #include "tests/fuzz/target.h"
 
 FUZZ_TARGET(report, input) {

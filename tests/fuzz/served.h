@@ -6,8 +6,8 @@
 
 #include "daemon/event/recording.h"
 #include "daemon/pipeline.h"
+#include "daemon/profile/profile_window.h"
 #include "daemon/sink/metrics.h"
-#include "daemon/sink/profile_window.h"
 #include "daemon/sink/publication.h"
 #include "daemon/web/api.h"
 #include "daemon/web/endpoints.h"

@@ -1,8 +1,8 @@
 // Text of traced processes: what leaves clean_text is fit for a terminal, a label and a page.
 #include "daemon/base/text.h"
 
-#include "daemon/attribute/code_objects.h"
-#include "daemon/attribute/source_file.h"
+#include "daemon/host/source_file.h"
+#include "daemon/python/code_objects.h"
 #include "tests/fuzz/target.h"
 
 FUZZ_TARGET(text, input) {

@@ -4,9 +4,9 @@
 #include <array>
 #include <vector>
 
+#include "daemon/command/results.h"
 #include "daemon/event/codec.h"
 #include "daemon/pipeline.h"
-#include "daemon/results.h"
 #include "tests/fuzz/target.h"
 
 namespace loopsight {

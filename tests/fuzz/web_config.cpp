@@ -1,5 +1,5 @@
 // The web configuration file. Its certificates are not read.
-#include "daemon/web/web_config.h"
+#include "daemon/config/web_config.h"
 
 #include "tests/fuzz/target.h"
 

@@ -1,4 +1,4 @@
-#include "daemon/attribute/bounded_reads.h"
+#include "daemon/host/bounded_reads.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "daemon/attribute/process_reader.h"
 #include "daemon/base/fd.h"
+#include "daemon/python/process_reader.h"
 
 namespace loopsight {
 namespace {

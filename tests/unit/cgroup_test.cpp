@@ -1,4 +1,4 @@
-#include "daemon/attribute/cgroup.h"
+#include "daemon/host/cgroup.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
-#include "daemon/attribute/code_objects.h"
+#include "daemon/python/code_objects.h"
 
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <initializer_list>
 
-#include "daemon/attribute/plumbing.h"
+#include "daemon/python/plumbing.h"
 
 namespace loopsight {
 namespace {

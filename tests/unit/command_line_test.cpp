@@ -1,4 +1,4 @@
-#include "daemon/command_line.h"
+#include "daemon/command/command_line.h"
 
 #include <gtest/gtest.h>
 

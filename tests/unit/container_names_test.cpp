@@ -1,4 +1,4 @@
-#include "daemon/attribute/container_names.h"
+#include "daemon/host/container_names.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "daemon/attribute/cpu_quota.h"
+#include "daemon/host/cpu_quota.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "daemon/attribute/proc.h"
+#include "daemon/host/proc.h"
 
 namespace loopsight {
 namespace {

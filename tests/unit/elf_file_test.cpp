@@ -1,4 +1,4 @@
-#include "daemon/attribute/elf_file.h"
+#include "daemon/python/elf_file.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 #include <random>
 #include <sstream>
 
-#include "daemon/attribute/python_file.h"
 #include "daemon/base/fd.h"
+#include "daemon/python/python_file.h"
 
 namespace loopsight {
 namespace {

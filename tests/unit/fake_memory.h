@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "daemon/attribute/python_layout.h"
-#include "daemon/attribute/remote_memory.h"
+#include "daemon/host/remote_memory.h"
+#include "daemon/python/python_layout.h"
 
 namespace loopsight {
 

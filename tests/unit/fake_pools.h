@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "daemon/attribute/thread_pools.h"
+#include "daemon/python/thread_pools.h"
 #include "tests/unit/fake_memory.h"
 
 namespace loopsight {

@@ -1,4 +1,4 @@
-#include "daemon/attribute/line_table.h"
+#include "daemon/python/line_table.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "daemon/live_pools.h"
+#include "daemon/live/live_pools.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "daemon/attribute/loop_condition.h"
+#include "daemon/totals/loop_condition.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "daemon/attribute/loop_evidence.h"
+#include "daemon/python/loop_evidence.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "daemon/attribute/loop_table.h"
+#include "daemon/totals/loop_table.h"
 
 #include <gtest/gtest.h>
 

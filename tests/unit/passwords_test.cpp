@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "daemon/config/bcrypt.h"
+
 namespace loopsight {
 namespace {
 

@@ -1,4 +1,4 @@
-#include "daemon/attribute/plumbing.h"
+#include "daemon/python/plumbing.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
-#include "daemon/probe_governor.h"
+#include "daemon/live/probe_governor.h"
 
 #include <gtest/gtest.h>
 
-#include "daemon/audit_budget.h"
+#include "daemon/live/audit_budget.h"
 
 namespace loopsight {
 namespace {

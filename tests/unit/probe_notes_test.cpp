@@ -1,4 +1,4 @@
-#include "daemon/attribute/probe_notes.h"
+#include "daemon/python/probe_notes.h"
 
 #include <asm/ptrace.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <cstring>
 #include <random>
 
-#include "daemon/attribute/python_file.h"
 #include "daemon/base/fd.h"
+#include "daemon/python/python_file.h"
 
 namespace loopsight {
 namespace {

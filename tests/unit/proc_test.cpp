@@ -1,4 +1,4 @@
-#include "daemon/attribute/proc.h"
+#include "daemon/host/proc.h"
 
 #include <gtest/gtest.h>
 #include <sys/epoll.h>

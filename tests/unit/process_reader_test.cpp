@@ -1,4 +1,4 @@
-#include "daemon/attribute/process_reader.h"
+#include "daemon/python/process_reader.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

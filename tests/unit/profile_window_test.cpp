@@ -1,4 +1,4 @@
-#include "daemon/sink/profile_window.h"
+#include "daemon/profile/profile_window.h"
 
 #include <gtest/gtest.h>
 #include <zlib.h>

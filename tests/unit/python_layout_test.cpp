@@ -1,4 +1,4 @@
-#include "daemon/attribute/python_layout.h"
+#include "daemon/python/python_layout.h"
 
 #include <gtest/gtest.h>
 

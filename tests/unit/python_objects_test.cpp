@@ -1,4 +1,4 @@
-#include "daemon/attribute/python_objects.h"
+#include "daemon/python/python_objects.h"
 
 #include <gtest/gtest.h>
 

@@ -9,8 +9,8 @@
 #include <fstream>
 #include <vector>
 
+#include "daemon/command/feed_recording.h"
 #include "daemon/event/codec.h"
-#include "daemon/feed_recording.h"
 
 namespace loopsight {
 namespace {

@@ -1,4 +1,4 @@
-#include "daemon/settings.h"
+#include "daemon/command/settings.h"
 
 #include <gtest/gtest.h>
 

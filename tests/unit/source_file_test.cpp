@@ -1,4 +1,4 @@
-#include "daemon/attribute/source_file.h"
+#include "daemon/host/source_file.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,12 +1,12 @@
-#include "daemon/sink/stall_profile.h"
+#include "daemon/profile/stall_profile.h"
 
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "daemon/sink/folded.h"
-#include "daemon/sink/speedscope.h"
+#include "daemon/profile/folded.h"
+#include "daemon/profile/speedscope.h"
 
 namespace loopsight {
 namespace {

@@ -1,4 +1,4 @@
-#include "daemon/attribute/thread_pools.h"
+#include "daemon/python/thread_pools.h"
 
 #include <gtest/gtest.h>
 

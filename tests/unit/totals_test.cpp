@@ -1,4 +1,4 @@
-#include "daemon/attribute/totals.h"
+#include "daemon/totals/totals.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "daemon/web/web_config.h"
+#include "daemon/config/web_config.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "daemon/attribute/work_queue.h"
+#include "daemon/python/work_queue.h"
 
 #include <gtest/gtest.h>
 

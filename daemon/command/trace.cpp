@@ -1,0 +1,113 @@
+// `loopsight trace` and `loopsight record`: a trace in the foreground.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <memory>
+#include <optional>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/text.h"
+#include "daemon/command/commands.h"
+#include "daemon/command/results.h"
+#include "daemon/live/live.h"
+#include "daemon/live/live_source.h"
+#include "daemon/python/process_reader.h"
+
+namespace loopsight {
+namespace {
+
+Result<void> check_pids(const std::vector<uint32_t>& pids, bool functions) {
+  ProcessReader reader;
+  for (uint32_t pid : pids) {
+    ProcessFacts facts = reader.read(pid);
+    if (facts.start_ticks == 0)
+      return failure(
+          fmt::format("cannot trace pid {}: no such process; 'loopsight check' lists the "
+                      "Python processes of this host",
+                      pid));
+    if (!facts.is_python)
+      return failure(
+          fmt::format("cannot trace pid {} ({}): {}; 'loopsight check' lists the Python "
+                      "processes of this host",
+                      pid, clean_text(facts.comm, 16), facts.why_not));
+    auto python = functions ? reader.find_python(pid) : std::nullopt;
+    if (auto why = python ? why_no_functions(python->file) : ""; !why.empty())
+      return failure(
+          fmt::format("cannot count the calls of pid {}: {}; leave --functions out", pid, why));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<int> trace(const TraceConfig& config) {
+  // Before anything is looked at or started: without the rights, /proc answers wrongly.
+  if (auto may = can_trace(); !may) return tl::make_unexpected(may.error());
+  if (auto pids = check_pids(config.selection.pids, config.count_functions); !pids)
+    return tl::make_unexpected(pids.error());
+  std::optional<Child> child;
+  if (!config.selection.command.empty()) {
+    auto forked = Child::fork(config.selection.command);
+    if (!forked) return tl::make_unexpected(forked.error());
+    child = std::move(*forked);
+  }
+  auto signals = open_signals();
+  if (!signals) return tl::make_unexpected(signals.error());
+  auto output = open_output(config.output, config.format);
+  if (!output) return tl::make_unexpected(output.error());
+  std::optional<RecordingWriter> recorder;
+  if (!config.recording.empty()) {
+    auto created =
+        RecordingWriter::create(config.recording, {.wall_offset_ns = WallClock::current_offset_ns(),
+                                                   .threshold_ns = config.threshold_ns,
+                                                   .host = host_name()});
+    if (!created) return tl::make_unexpected(created.error());
+    recorder = std::move(*created);
+  }
+  auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
+                              .listed_only = !config.selection.all,
+                              .exact_delays = config.exact_delays,
+                              .count_functions = config.count_functions});
+  if (!tracer) return tl::make_unexpected(tracer.error());
+
+  if (config.count_functions)
+    spdlog::warn(
+        "--functions: each call of a Python function in these interpreters traps into the kernel, "
+        "about {:.1f} \u00B5s each, whoever runs them; do not leave it on",
+        static_cast<double>(tracer->site_cost_ns()) / 1000);
+  auto sink = make_results_sink(
+      {.format = config.format, .quiet = config.quiet, .to_file = !config.output.empty()},
+      output->get(), WallClock::live(), host_name());
+  Pipeline pipeline(config.threshold_ns, {sink.get()});
+  LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr, config.probes,
+                    config.count_functions);
+  if (child) (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
+  if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
+  if (auto followed = tracer->follow_wakers(true); !followed)
+    spdlog::warn("{}", followed.error().message);
+  if (config.selection.all)
+    if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
+  for (uint32_t pid : config.selection.pids)
+    if (auto watched = source.watch(pid); !watched) return tl::make_unexpected(watched.error());
+  if (child)
+    if (auto started = child->start(); !started) return tl::make_unexpected(started.error());
+
+  uint64_t start = monotonic_now_ns();
+  auto status = run_live(source, *signals, tracer->poll_fd(),
+                         {.duration_ns = config.duration_ns,
+                          .child = child ? &*child : nullptr,
+                          .pids = config.selection.pids,
+                          .every_second = {}});
+  if (!status) {
+    if (child) child->signal(SIGTERM);  // ours, so it does not outlive a trace that failed
+    return status;
+  }
+  if (auto finished = pipeline.finish(monotonic_now_ns() - start); !finished)
+    return tl::make_unexpected(finished.error());
+  if (recorder)
+    if (auto closed = recorder->close(); !closed) return tl::make_unexpected(closed.error());
+  return status;
+}
+
+}  // namespace loopsight

@@ -1,0 +1,87 @@
+// The processes that the live source knows, brought up to date: those whose end was lost, those
+// that have become a CPython, and those that could not be read.
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "daemon/host/proc.h"
+#include "daemon/live/live_source.h"
+
+namespace loopsight {
+
+// What was said of the program that a process ran.
+void LiveSource::forget_names(uint32_t tgid) {
+  layouts_.erase(tgid);
+  unwatched_.erase(tgid);
+  unread_.erase(tgid);
+  reads_->forget(tgid);
+  pools_.forget(tgid);
+  sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
+                       sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
+}
+
+// Processes whose end was lost are forgotten; those that were no Python may have become one.
+void LiveSource::reconcile(uint64_t now_ns) {
+  last_reconcile_ns_ = now_ns;
+  // In this order, so that one that begins meanwhile is not taken for one that has ended.
+  std::set<uint32_t> listed = tracer_.listed_processes();
+  auto pids = list_pids(reader_.proc_root());
+  // Not by opening /proc/PID, which is there for a thread, too, that was given the number.
+  std::set<uint32_t> alive(pids.begin(), pids.end());
+  for (uint32_t pid : listed)
+    if (!alive.contains(pid)) tracer_.forget_process(pid);
+  std::vector<uint32_t> stale;
+  std::vector<uint32_t> others;
+  for (auto entry = known_.begin(); entry != known_.end();) {
+    auto ticks = read_start_ticks(reader_.proc_root(), entry->first);
+    if (!ticks || !alive.contains(entry->first)) {
+      tracer_.forget_process(entry->first);
+      forget_names(entry->first);
+      probes_.on_exit(entry->first, now_ns);
+      entry = known_.erase(entry);
+      continue;
+    }
+    if (ticks != entry->second.start_ticks)
+      stale.push_back(entry->first);
+    else if (!entry->second.is_python && !entry->second.unread)
+      others.push_back(entry->first);
+    ++entry;
+  }
+  for (uint32_t tgid : stale) {
+    forget_names(tgid);
+    (void)describe(reader_.read(tgid), now_ns);
+  }
+  // Some at a time, each in its turn.
+  constexpr size_t kMaxRereads = 200;
+  auto next = std::upper_bound(others.begin(), others.end(), last_reread_);
+  std::rotate(others.begin(), next, others.end());
+  if (others.size() > kMaxRereads) others.resize(kMaxRereads);
+  for (uint32_t tgid : others) {
+    last_reread_ = tgid;
+    ProcessFacts facts = reader_.read(tgid);
+    if (facts.is_python) (void)describe(facts, now_ns);
+  }
+}
+
+// Reads what could not be read, once that has come back, and has the kernel side tell again of the
+// pollers that could not be judged.
+void LiveSource::read_again(uint64_t now_ns) {
+  last_read_again_ns_ = now_ns;
+  for (uint32_t tgid : std::exchange(unread_, {})) {
+    if (reads_->refuses(tgid)) {
+      unread_.insert(tgid);
+      continue;
+    }
+    unjudged_ = true;
+    (void)describe(reader_.read(tgid), now_ns);
+  }
+  if (!std::exchange(unjudged_, false)) return;
+  constexpr uint32_t kJudged = LS_LOOP_ACCEPTED | LS_LOOP_REJECTED | LS_LOOP_RELEASED;
+  for (uint32_t row : tracer_.used_rows()) {
+    auto loop = tracer_.read_row(row);
+    if (loop && !(loop->flags & kJudged)) tracer_.ask_again(row, loop->generation);
+  }
+}
+
+}  // namespace loopsight

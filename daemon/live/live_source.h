@@ -1,0 +1,116 @@
+// The live source of a pipeline: the kernel's records, what /proc says of the processes and pollers
+// that they name, and the one way back to the kernel. Its answers become records of their own, so
+// that a recording holds everything that the later stages saw.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "daemon/base/result.h"
+#include "daemon/config/configuration.h"
+#include "daemon/event/recording.h"
+#include "daemon/host/bounded_reads.h"
+#include "daemon/live/live_pools.h"
+#include "daemon/live/usdt_policy.h"
+#include "daemon/pipeline.h"
+#include "daemon/probe/tracer.h"
+#include "daemon/python/process_reader.h"
+#include "daemon/sink/publication.h"
+
+namespace loopsight {
+
+class LiveSource {
+ public:
+  // References must outlive the object; `recorder` may be null.
+  LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* recorder,
+             const ProbeOptions& probes, bool count_functions = false,
+             std::string proc_root = "/proc");
+
+  // From now on what the configuration says of a process and its workload holds. Processes and
+  // loops that are there already follow at once.
+  Result<void> set_rules(const Configuration& config, uint64_t now_ns);
+
+  // Finds the CPython processes that are there already. Call after the probes are attached, so
+  // that none slips through between.
+  Result<void> scan();
+  // Watches one process, its descendants included.
+  Result<void> watch(uint32_t tgid);
+
+  Result<void> poll(int timeout_ms);
+  // Looks at the loops that are alive: stalls that still run, sums, lost records. Call it four
+  // times a second.
+  Result<void> tick(uint64_t now_ns);
+  // Takes the last sums of every loop that is alive.
+  Result<void> finish(uint64_t now_ns);
+
+  Snapshot snapshot() const;  // for the HTTP side
+  uint64_t lost() const { return lost_; }
+
+ private:
+  Result<void> on_record(std::span<const std::byte> bytes);
+  Result<void> add(std::span<const std::byte> bytes);
+  Result<void> on_poller(const PollerSeen& event);
+  Result<void> describe(const ProcessFacts& facts, uint64_t now_ns);
+  WorkloadPolicy policy_of(const ProcessFacts& facts) const;
+  Result<void> apply_rules(uint64_t now_ns);
+  Result<void> unwatch_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
+  Result<void> end_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
+  Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
+  Result<void> on_stack(const StackSeen& event);
+  Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
+  void refine_layout(const ls_poller& poller, const std::vector<Frame>& frames,
+                     const StackSeen* stack);
+  void follow_wakers(const StallEnded& event);
+  void on_exit(const ProcessExit& event);
+  void forget_names(uint32_t tgid);
+  int64_t program_start_ns(uint32_t tgid) const;
+  Result<void> note_losses(uint64_t now_ns);
+  void reconcile(uint64_t now_ns);
+  void read_again(uint64_t now_ns);
+  bool is_open(const ls_loop& loop) const;
+
+  Tracer& tracer_;
+  Pipeline& pipeline_;
+  RecordingWriter* recorder_;
+  std::shared_ptr<BoundedReads> reads_ = std::make_shared<BoundedReads>();
+  ProcessReader reader_;
+  UsdtPolicy probes_;
+  std::optional<Configuration> rules_;
+  LivePools pools_;
+  std::map<uint32_t, ProcessFacts> known_;  // by tgid
+  std::set<uint32_t> unwatched_;            // of these, the CPython processes that rules leave out
+  std::set<uint32_t> unread_;               // of these, those of which reads were given up
+  bool unjudged_ = false;                   // pollers that are to be asked for again
+  std::optional<StackSeen> poller_stack_;   // of the poller record that follows
+  struct Shown {
+    uint32_t generation = 0;
+    uint64_t iterations = 0;
+    uint64_t time_ns = 0;
+    bool released = false;  // seen released at the last tick already
+    bool stalling = false;
+    uint64_t caught_wait_ns = 0;  // the beginning of the wait whose frames were read while it lasts
+  };
+  std::map<uint32_t, Shown> shown_;        // by row
+  std::map<uint32_t, ls_python> layouts_;  // by tgid
+  std::map<uint32_t, int64_t> execs_;      // when it was seen, CLOCK_REALTIME ns, by tgid
+  using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;
+  std::set<SourceKey> sources_asked_;  // tgid, file, lines
+  uint64_t follow_until_ns_ = 0;       // who wakes loops that wait for locks
+  uint64_t lost_ = 0;
+  uint64_t unlisted_ = 0;         // processes that the process table had no room for
+  std::set<uint32_t> said_full_;  // counters of full tables
+  uint64_t rejected_ = 0;
+  uint64_t last_reconcile_ns_ = 0;
+  uint64_t last_read_again_ns_ = 0;
+  uint32_t last_reread_ = 0;  // tgid of the last process that reconcile() read again
+};
+
+}  // namespace loopsight

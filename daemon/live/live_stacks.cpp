@@ -1,0 +1,109 @@
+// The part of the live source that reads, of a process, what its stacks name: source lines, and the
+// names of the frames of a loop that still sleeps.
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "daemon/event/codec.h"
+#include "daemon/host/proc.h"
+#include "daemon/host/source_file.h"
+#include "daemon/live/live_source.h"
+#include "daemon/python/plumbing.h"
+#include "daemon/python/process_memory.h"
+
+namespace loopsight {
+
+// When the program of a process began, by CLOCK_REALTIME: at its exec where we saw it, else when
+// the process started.
+int64_t LiveSource::program_start_ns(uint32_t tgid) const {
+  auto now = [](clockid_t clock) {
+    timespec time{};
+    clock_gettime(clock, &time);
+    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+  };
+  if (auto exec = execs_.find(tgid); exec != execs_.end()) return exec->second;
+  auto ticks = static_cast<int64_t>(read_start_ticks(reader_.proc_root(), tgid).value_or(0));
+  int64_t tick_ns = 1'000'000'000 / sysconf(_SC_CLK_TCK);
+  return now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME) + ticks * tick_ns;
+}
+
+// Reads the source lines of the two frames of a stack that a report shows by their expression.
+Result<void> LiveSource::on_stack(const StackSeen& event) {
+  constexpr size_t kMaxAsked = 65536;
+  uint32_t tgid = event.record.header.tgid;
+  auto frames = pipeline_.resolve(event);
+  if (frames.empty()) return {};
+  for (const Frame* frame : {std::as_const(frames).data(), find_culprit(frames)}) {
+    if (!frame || frame->end_column == 0) continue;
+    SourceKey key{tgid, frame->file, frame->line, frame->end_line};
+    if (sources_asked_.size() >= kMaxAsked) sources_asked_.clear();
+    if (!sources_asked_.insert(key).second) continue;
+    auto text = reads_->of(tgid, [root = reader_.proc_root(), key, start = program_start_ns(tgid)] {
+      const auto& [pid, file, line, end_line] = key;
+      return read_source_lines(root, pid, file, line, end_line, start);
+    });
+    if (!text) sources_asked_.erase(key);
+    if (!text || !*text) continue;
+    SourceSeen source{.time_ns = event.record.header.time_ns,
+                      .tgid = tgid,
+                      .file = frame->file,
+                      .line = frame->line,
+                      .end_line = frame->end_line,
+                      .text = **text};
+    if (auto added = add(encode(source)); !added) return added;
+  }
+  return {};
+}
+
+// Tells where a loop sleeps that has not come back yet, as its own thread will when it does. What
+// is read of the process counts only when the thread slept all the time.
+Result<void> LiveSource::catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns) {
+  auto layout = layouts_.find(loop.tgid);
+  if (!loop.off_cpu || loop.slice_end_ns != 0 || layout == layouts_.end()) return {};
+  Shown& shown = shown_[row];
+  if (shown.caught_wait_ns == loop.wait.start_ns) return {};
+  auto stack = tracer_.read_wait_stack(row);
+  if (!stack || stack->count == 0 || stack->count > LS_MAX_FRAMES) return {};
+  std::vector<ls_frame> unknown;
+  std::copy_if(stack->frames, stack->frames + stack->count, std::back_inserter(unknown),
+               [&](const ls_frame& one) { return !pipeline_.knows_code(loop.tgid, one); });
+  std::vector<ls_code> codes;
+  if (!unknown.empty()) {
+    auto read = reads_->of(loop.tgid, [tgid = loop.tgid, python = layout->second, unknown] {
+      std::vector<ls_code> found;
+      for (const ls_frame& frame : unknown)
+        if (auto code = read_code_object(tgid, python, frame)) found.push_back(*code);
+      return found;
+    });
+    if (read) codes = std::move(*read);
+  }
+  auto after = tracer_.read_row(row);
+  if (!after || after->generation != loop.generation || !after->off_cpu ||
+      after->slice_end_ns != 0 || after->wait.start_ns != loop.wait.start_ns)
+    return {};
+  shown.caught_wait_ns = loop.wait.start_ns;
+  for (const ls_code& code : codes)
+    if (auto added = add(std::as_bytes(std::span(&code, 1))); !added) return added;
+  StackSeen seen{};
+  ls_stack_record& record = seen.record;
+  record.header = {.kind = LS_KIND_STACK,
+                   .size = sizeof(record),
+                   .time_ns = now_ns,
+                   .tgid = loop.tgid,
+                   .tid = loop.tid};
+  record.row = row;
+  record.generation = loop.generation;
+  record.phase_start_ns = loop.phase_start_ns;
+  record.source = LS_STACK_OF_WAIT;
+  record.slice_start_ns = loop.wait.start_ns;
+  record.cause = loop.wait.cause;
+  record.stack = *stack;
+  if (auto added = add(std::as_bytes(std::span(&record, 1))); !added) return added;
+  return on_stack(seen);
+}
+
+}  // namespace loopsight

@@ -1,0 +1,44 @@
+// Is it an event loop that polls, and which? Decided once per thread and epoll instance.
+//
+// Where the Python frames at the poll call can be read, they decide: Python code that polls is a
+// loop when its frames pass through the run method of a known one. Where they cannot:
+//
+//  1. Whose code made the system call: the first address on the user stack, from the stack pointer
+//     up, that lies in executable code outside the C library. Code of uvloop or libuv makes it a
+//     uvloop loop, of gevent or libev a gevent hub. Code of the interpreter or of its `select`
+//     module means that Python code polls. Any other library (gRPC, librdkafka, ZeroMQ) is a
+//     native poller and no loop.
+//  2. Where Python code polls, whether the descriptors it watches include a wake-up channel of the
+//     kind that loops make for themselves: one end of an unnamed, connected pair of Unix stream
+//     sockets (asyncio, Tornado, trio), or a pipe whose other end this process holds (Twisted).
+//     A server that merely uses a selector (gunicorn's threads, socketserver) watches none.
+//
+// What the second way cannot tell: trio, Tornado and Twisted from asyncio, where the process has
+// imported asyncio as well; they are then reported as asyncio.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/event/event.h"
+#include "daemon/python/frame.h"
+
+namespace loopsight {
+
+struct Judgement {
+  bool is_loop = false;
+  bool is_native = false;  // native code makes the poll call
+  LoopKind kind = LoopKind::kUnknown;
+  std::string reason;
+};
+
+// Reads /proc of the polling process under `proc_root`. A process that is gone by now is judged
+// no loop. `frames` are those at the poll call, the innermost first; empty where not readable.
+Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
+                       const std::vector<Frame>& frames);
+
+// The loop whose run method is among the frames, nothing where there is none.
+std::optional<LoopKind> find_loop_kind(const std::vector<Frame>& frames);
+
+}  // namespace loopsight
