@@ -2,7 +2,7 @@
 // Entries into and returns from the poll calls. Two families of hooks do the same: fentry and
 // fexit, which cost only the calls themselves, and the per-syscall tracepoints, for kernels that
 // refuse the first. User space loads one family (daemon/probe).
-#include "clock.bpf.h"
+#include "rows.bpf.h"
 
 const volatile __u32 listed_only = 0;  // 1: watch only what user space put into `processes`
 const volatile __u64 threshold_ns = 50000000;

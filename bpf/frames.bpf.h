@@ -63,13 +63,21 @@ static long ls_search_step(__u32 round, struct ls_search *search) {
   return 0;
 }
 
-__weak __noinline __u64 ls_find_thread_state(const struct ls_python *python, __u64 pointer) {
+// The newest states come first: of a process with thousands of threads a search for the main
+// thread's takes a while, which only a poll call that is asked about may (`most`).
+__weak __noinline __u64 ls_find_thread_state(const struct ls_python *python, __u64 pointer,
+                                             __u32 most) {
   struct ls_search search = {.python = python, .pointer = pointer};
   if (!python) return 0;
   search.interpreter = ls_read_word(python->runtime + python->interpreters_head);
   if (search.interpreter)
     search.state = ls_read_word(search.interpreter + python->interpreter_threads);
-  LS_REPEAT(LS_MAX_THREADS, ls_search_step, &search);
+  if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+    bpf_loop(most > LS_MOST_THREADS ? LS_MOST_THREADS : most, ls_search_step, &search, 0);
+  } else {
+    for (__u32 round = 0; round < LS_MAX_THREADS; round++)
+      if (ls_search_step(round, &search)) break;
+  }
   return search.found;
 }
 
@@ -227,10 +235,18 @@ static long ls_walk_step(__u32 round, struct ls_walk *walk) {
     buffer->leaf_frame = address;
     buffer->leaf_instruction = instruction;
   }
+  buffer->base_frame = address;
   if (code == python->run_once) {
     buffer->run_once_frame = address;
     buffer->run_once_inner = walk->inner;
   }
+  if (code == buffer->wanted_code && buffer->wanted_code) {
+    __u64 self = ls_read_word(address + python->frame_locals) & ~7ULL;
+    if (!buffer->met_self) buffer->met_self = self;
+    if (!buffer->wanted_self || buffer->wanted_self == self) buffer->met = 1;
+  }
+  if (address == buffer->wanted_anchor && instruction == buffer->wanted_instruction)
+    buffer->met = 1;
   if (python->code_thread_bytecode != LS_NO_OFFSET) {
     // Each thread runs a copy of the instructions: say which one it is in the original.
     __u64 copies = ls_read_word(code + python->code_thread_bytecode);
@@ -263,6 +279,8 @@ __weak __noinline int ls_walk_state(const struct ls_python *python, __u64 state,
   stack->task_length = 0;
   stack->callee[0] = 0;
   walk.buffer->run_once_frame = 0;
+  walk.buffer->met = 0;
+  walk.buffer->met_self = 0;
   walk.frame = ls_first_frame(python, state);
   LS_REPEAT(LS_MAX_FRAMES + LS_MAX_SHIMS, ls_walk_step, &walk);
   // Not in the walk itself: all frames of our own that are open at once have 512 bytes.
@@ -321,7 +339,7 @@ __weak __noinline int ls_walk(__u64 pointer, struct ls_thread *thread, struct ls
   python = bpf_map_lookup_elem(&pythons, &tgid);
   if (!python) return 0;
   if (!thread->thread_state || ls_read_word(thread->thread_state + python->thread_id) != pointer) {
-    thread->thread_state = ls_find_thread_state(python, pointer);
+    thread->thread_state = ls_find_thread_state(python, pointer, LS_MAX_THREADS);
     if (!thread->thread_state) {
       ls_count(LS_COUNT_NO_THREAD_STATE);
       return 0;

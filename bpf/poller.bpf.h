@@ -11,8 +11,9 @@ struct ls_poll {
   __s32 epoll_fd;    // -1: select, poll
   __s64 timeout_ns;  // negative: none
   __u64 now;
-  __u64
-      stack_pointer;  // of the user; of an epoll call only known once ls_find_row looked for a row
+  __u64 stack_pointer;  // of the user; of an epoll call only known once ls_meet looked for a row
+  __u64 chain;          // see chain.bpf.h; only known where user space is asked
+  bool borrowed;        // asked about by the row of the loop in whose busy phase it is
 };
 
 static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {
@@ -20,16 +21,21 @@ static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {
   struct ls_loop *other;
   if (!thread) return 0;
   other = ls_row(thread->rows[thread->rows[0] == row ? 1 : 0]);
-  return other && ls_in_busy_phase(other);
+  return other && other->flags & LS_LOOP_ACCEPTED && ls_in_busy_phase(other);
 }
 
+// `borrowed`: the row is in its busy phase, and its own stacks are in use.
 static __noinline int ls_send_poller_stack(struct ls_loop *loop, __u32 row,
-                                           struct task_struct *task, __u64 now) {
+                                           struct task_struct *task, __u64 now, bool borrowed) {
+  __u32 zero = 0;
   struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
+  struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
   struct ls_thread *thread = ls_thread_of(task);
   struct ls_stack_facts facts = {.row = row, .source = LS_STACK_OF_POLLER};
-  if (kept && thread && ls_walk(ls_thread_pointer(task), thread, &kept->stack[0]))
-    ls_send_stack(loop, &kept->stack[0], &facts, now);
+  struct ls_stack *stack;
+  if (!kept || !buffer || !thread) return 0;
+  stack = borrowed ? &buffer->stack : &kept->stack[0];
+  if (ls_walk(ls_thread_pointer(task), thread, stack)) ls_send_stack(loop, stack, &facts, now);
   return 0;
 }
 
@@ -43,11 +49,15 @@ static __noinline void ls_send_poller(struct ls_loop *loop, __u32 row, struct ta
   record->row = row;
   record->generation = loop->generation;
   record->instance = loop->instance;
-  record->epoll_fd = loop->epoll_fd;
-  record->poll_syscall = loop->poll_syscall;
+  record->epoll_fd = poll->epoll_fd;
+  record->poll_syscall = poll->syscall;
   record->process_known = process_known;
   record->nested = ls_is_nested(task, row);
   record->pad = 0;
+  record->chain = poll->chain;
+  record->thread_pointer = ls_thread_pointer(task);
+  record->borrowed = poll->borrowed;
+  record->pad_borrowed = 0;
   if (bpf_probe_read_user(record->stack, sizeof(record->stack), (void *)ls_stack_pointer(regs)))
     __builtin_memset(record->stack, 0, sizeof(record->stack));
   __builtin_memset(record->polled, 0, sizeof(record->polled));
@@ -63,7 +73,7 @@ static __noinline void ls_send_poller(struct ls_loop *loop, __u32 row, struct ta
     bpf_probe_read_user(record->polled, sizeof(record->polled), (void *)args[1]);
   }
   bpf_ringbuf_submit(record, 0);
-  __sync_fetch_and_or(&loop->flags, LS_LOOP_ASKED);
+  if (!poll->borrowed) __sync_fetch_and_or(&loop->flags, LS_LOOP_ASKED);
 }
 
 #endif

@@ -2,7 +2,7 @@
 // The lives of processes and threads: what user space must look at again, and when a loop's thread
 // has gone. The maps that all objects share are defined here.
 #define LS_MAP
-#include "clock.bpf.h"
+#include "rows.bpf.h"
 
 static __always_inline struct ls_process *ls_process_record(__u32 kind, struct task_struct *task) {
   struct ls_process *record =
@@ -38,6 +38,7 @@ static __always_inline void ls_release_rows(struct task_struct *task, __u32 reas
     }
     thread->rows[i] = 0;
   }
+  thread->polling = 0;
 }
 
 // A process that replaced its program is decided anew; whom nobody watches stays unwatched.
@@ -66,6 +67,7 @@ int process_fork(__u64 *ctx) {
   struct ls_process_entry *entry;
   struct ls_process_entry copy = {};
   struct ls_process *record;
+  struct ls_python *python;
   if (tgid == parent_tgid) return 0;  // a thread
   entry = bpf_map_lookup_elem(&processes, &parent_tgid);
   if (!entry) return 0;
@@ -75,6 +77,9 @@ int process_fork(__u64 *ctx) {
     return 0;
   }
   if (copy.state == LS_PROCESS_OTHER && !listed_only) return 0;
+  // The same interpreter at the same addresses, until it runs another program.
+  python = bpf_map_lookup_elem(&pythons, &parent_tgid);
+  if (python) bpf_map_update_elem(&pythons, &tgid, python, BPF_ANY);
   record = ls_process_record(LS_KIND_PROCESS_FORK, child);
   if (!record) return 0;
   record->parent_tgid = parent_tgid;

@@ -8,7 +8,8 @@
 
 #define LS_MAX_FRAMES 80       // Python frames of one stack, the innermost first
 #define LS_SAMPLE_HZ 99        // CPU samples of a loop's thread for each second of its CPU time
-#define LS_MAX_THREADS 256     // thread states searched for a thread's own
+#define LS_MAX_THREADS 256     // thread states searched for a thread's own at a context switch
+#define LS_MOST_THREADS 8192   // and at a poll call that is asked about
 #define LS_MAX_SHIMS 16        // frames of C calls passed over in one walk
 #define LS_CODE_NAME_SIZE 192  // bytes kept of a code object's names, in their own encoding
 #define LS_CODE_LINES_SIZE 3072

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Context switches of loop threads. Every switch of the host pays a look at both tasks.
-#include "victims.bpf.h"
+#include "phase.bpf.h"
 
 // 0 before Linux 5.18, whose tracepoint does not hand the previous task's state over (kernel
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
@@ -11,13 +11,28 @@ const volatile __u32 has_prev_state = 1;
 static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
                                        struct task_struct *task, __u32 state) {
   struct ls_loop *loop = ls_row(row);
+  struct ls_row_stacks *kept;
+  int runs = -1;
+  __u64 now;
   if (!loop) return;
   if (!ls_in_busy_phase(loop)) {
     ls_sleep_in_poll(loop, row, state);
     return;
   }
-  ls_switch_out(loop, row, task, state, bpf_ktime_get_ns());
-  ls_keep_stack(loop, row, thread, task, state);
+  now = bpf_ktime_get_ns();
+  ls_settle_out(loop, row, task, now);
+  ls_look_for(row);
+  if (ls_keep_stack(loop, row, thread, task, state)) {
+    kept = bpf_map_lookup_elem(&stacks, &row);
+    runs = kept ? ls_was_met(row, &kept->stack[~kept->longest & 1]) : -1;
+  }
+  ls_look_for(0);
+  if (runs == 0) {
+    ls_leave(loop, row, task);
+    return;
+  }
+  ls_switch_out(loop, task, state, now);
+  if (runs) ls_name_lock(loop, row, thread);
 }
 
 static __always_inline void ls_row_in(__u32 row, struct task_struct *task) {
@@ -53,7 +68,9 @@ static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thre
   struct ls_stack_facts facts = {.source = LS_STACK_OF_SAMPLE};
   struct ls_stack *stack;
   struct ls_loop *loop;
+  struct ls_run *run;
   __u64 now, ran;
+  int runs;
   __u32 row = thread->rows[thread->active & 1];
   loop = ls_row(row);
   // An odd sequence: the tick came in the middle of one of our own programs.
@@ -68,7 +85,16 @@ static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thre
   ls_settle(loop, row, task, now);
   ls_end_write(loop);
   stack = &kept->stack[~kept->longest & 1];
-  if (!ls_walk(ls_thread_pointer(task), thread, stack)) return 0;
+  ls_look_for(row);
+  runs = ls_walk(ls_thread_pointer(task), thread, stack) ? ls_was_met(row, stack) : -1;
+  ls_look_for(0);
+  if (runs == 0) {
+    ls_leave(loop, row, task);
+    return 0;
+  }
+  run = ls_run_of(row);
+  if (runs > 0 && run) run->inside_ns = now;
+  if (!stack->count) return 0;
   if (stack->ready) loop->ready = stack->ready;
   if (ls_is_collecting(thread)) stack->flags |= LS_STACK_IN_GC;
   // It stands for the CPU time since the sample before it; the first one for one tick.

@@ -195,17 +195,26 @@ static __always_inline bool ls_in_busy_phase(const struct ls_loop *loop) {
   return loop->phase == LS_PHASE_BUSY || loop->phase == LS_PHASE_NESTED;
 }
 
-// The frames of a thread that goes to sleep; of one that was merely preempted none are kept.
-static __always_inline void ls_keep_stack(struct ls_loop *loop, __u32 row, struct ls_thread *thread,
-                                          struct task_struct *task, __u32 state) {
+// The frames of a thread that goes to sleep; of one that was merely preempted none are kept. After
+// ls_settle, which needs those of the wait before. 1 where they were read.
+static __noinline int ls_keep_stack(struct ls_loop *loop, __u32 row, struct ls_thread *thread,
+                                    struct task_struct *task, __u32 state) {
   struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
   __u32 index;
-  if (!kept) return;
+  if (!kept) return 0;
   index = ~kept->longest & 1;
   kept->stack[index].count = 0;
-  if (state == 0 || !ls_walk(ls_thread_pointer(task), thread, &kept->stack[index])) return;
+  kept->stack[index].end = LS_STACK_NONE;
+  if (state == 0 || !ls_walk(ls_thread_pointer(task), thread, &kept->stack[index])) return 0;
   if (kept->stack[index].ready) loop->ready = kept->stack[index].ready;
-  if (loop->wait.syscall != __NR_futex || loop->wait.cause != LS_CAUSE_LOCK) return;
+  return 1;
+}
+
+// Once the wait is classified: is the futex the interpreter lock, or the stopped world's?
+static __always_inline void ls_name_lock(struct ls_loop *loop, __u32 row,
+                                         struct ls_thread *thread) {
+  struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
+  if (!kept || loop->wait.syscall != __NR_futex || loop->wait.cause != LS_CAUSE_LOCK) return;
   if (ls_check_gil(loop->wait.args[0], thread, &kept->holder, &kept->holder_tid)) {
     loop->wait.cause = LS_CAUSE_GIL;
   } else if (ls_check_world(thread, &kept->holder, &kept->holder_tid)) {
@@ -215,10 +224,17 @@ static __always_inline void ls_keep_stack(struct ls_loop *loop, __u32 row, struc
 }
 
 // No inline function: its stack is free again when the frames are walked.
-static __noinline int ls_switch_out(struct ls_loop *loop, __u32 row, struct task_struct *task,
-                                    __u32 state, __u64 now) {
+static __noinline int ls_settle_out(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                    __u64 now) {
   ls_begin_write(loop);
   ls_settle(loop, row, task, now);
+  ls_end_write(loop);
+  return 0;
+}
+
+static __noinline int ls_switch_out(struct ls_loop *loop, struct task_struct *task, __u32 state,
+                                    __u64 now) {
+  ls_begin_write(loop);
   ls_run(loop, now);
   loop->dirty = 1;
   ls_classify_wait(task, state, now, &loop->wait);

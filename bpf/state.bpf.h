@@ -13,15 +13,34 @@
 
 #define LS_MAX_ARRIVALS 65536
 
+// A poll call of a thread that is known to be no loop's: what it polls on and by which frames.
+struct ls_refusal {
+  __u64 instance;
+  __u64 chain;
+};
+#define LS_REFUSALS 4
+
 // What a thread of a CPython process carries: its rows in the loop table, the current one in
 // `active`, and what it polls on that is known to be no loop.
 struct ls_thread {
   __u32 rows[2];
-  __u32 active;  // index into rows
-  __u32 asks;    // poller records sent for select and poll calls
-  __u64 rejected_instance;
+  __u32 active;   // index into rows
+  __u32 polling;  // the row whose poll call the thread is in, 0 none
+  __u32 entered;  // 1: the entry into a poll call was seen, so a return without one is nobody's
+  __u32 asks;     // how many more poller records it may send now
+  __u64 asks_ns;  // when that was last added to
   __u64 thread_state;  // address of its PyThreadState, verified at each walk; 0 not known
+  __u64 stateless_ns;  // when it was last found to have none, 0 never
   __u64 sampled_at_ns;
+  struct ls_refusal refused[LS_REFUSALS];
+  __u32 next_refused;
+  __u32 pad;
+  // The last poll call that was refused, for the next one that is the same.
+  __u64 same_stack;
+  __u64 same_frame;
+  __u64 same_instruction;
+  __u64 same_instance;
+  __u64 same_ns;
 };
 
 // What a walk reads into; the second halves keep masked offsets inside.
@@ -30,6 +49,15 @@ struct ls_scratch {
   unsigned char code[LS_HEAD_BYTES * 2];
   __u64 leaf_frame;  // address of the innermost frame of the last walk
   __u64 leaf_instruction;
+  __u64 base_frame;  // address of the outermost frame that it met
+  // Of the loop that a walk looks for: what it is known by, and whether it was met.
+  __u64 wanted_code;
+  __u64 wanted_self;  // 0: any
+  __u64 wanted_anchor;
+  __u64 wanted_instruction;
+  __u64 met_self;  // the first argument of the innermost frame of `wanted_code`
+  __u32 met;
+  __u32 pad_met;
   __u64 run_once_frame;  // of asyncio's _run_once, 0 none; and the frame that it called
   __u64 run_once_inner;
   struct ls_stack stack;  // for a look that is not kept
@@ -125,6 +153,21 @@ LS_MAP struct {
   __type(key, __u32);
   __type(value, struct ls_row_stacks);
 } stacks SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, LS_MAX_LOOPS);
+  __type(key, __u32);
+  __type(value, struct ls_run);
+} runs SEC(".maps");
+
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, struct ls_chain_key);
+  __type(value, struct ls_chain_entry);
+} chains SEC(".maps");
 
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

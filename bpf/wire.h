@@ -103,6 +103,7 @@ enum ls_loop_flag {
   LS_LOOP_NATIVE = 64,      // user space: native code polls (uvloop), from any stack depth
   LS_LOOP_UNWATCHED = 128,  // with REJECTED: a loop that is not to be watched, for now
   LS_LOOP_RELEASED = 32,    // the kernel is done with the row; user space may free it
+  LS_LOOP_BY_OBJECT = 256,  // with REJECTED: native code polls, the verdict is of this poll object
 };
 
 // One row of the loop table. Written by the loop's own thread (the flags also by user space), so
@@ -121,7 +122,7 @@ struct ls_loop {
   __u64 stack_pointer;  // user stack pointer at the poll call
   __u64 created_ns;
   __u64 threshold_ns;  // 0: the global one
-  __u64 own_call;      // address of the code object by which asyncio's _run_once polls, 0 not known
+  __u64 unused;
 
   __u64 phase_start_ns;
   __u64 slice_start_ns;  // of the running on-CPU slice
@@ -181,6 +182,33 @@ struct ls_loop {
   __u64 gil_told_ns;    // when that was
 };
 
+// How it is told whether the loop of a row runs: its run method is on the thread's stack. The
+// kernel side's own, but for what user space says of the method; it is in no record.
+enum ls_run_flag {
+  LS_RUN_TRACKED = 1,     // `code` or, of a native loop, the anchor tells
+  LS_RUN_BY_SELF = 2,     // several loops may run the method on one thread: its self tells which
+  LS_RUN_BY_ANCHOR = 4,   // native code polls: the Python frame that called it tells
+  LS_RUN_IDLE_SLEEP = 8,  // a sleep in `idle_code` is the loop's poll call
+};
+struct ls_run {
+  __u64 code;       // address of the run method's code object
+  __u64 idle_code;  // of the function by which the loop sleeps when it has nothing to poll, 0 none
+  __u32 flags;      // enum ls_run_flag
+  __u16 thread_frame;  // as in ls_python, so that a poll call needs no look-up
+  __u16 cframe_frame;
+  __u16 frame_instruction;
+  __u16 pad[3];
+  // Written by the kernel side.
+  __u64 self;                // the method's first argument, 0 not learned yet
+  __u64 anchor;              // address of the innermost frame at the poll call
+  __u64 anchor_instruction;  // where it stood
+  __u64 inside_ns;           // when the loop was last seen to run in its busy phase
+  __u64 asked_chain;         // at the poll call that user space was asked about
+  // Address of the outermost frame when the loop was last seen to run. Another one is that of
+  // another greenlet, whose frames say nothing of the loop.
+  __u64 base;
+};
+
 // Two stacks of a row: that of its newest wait, and that of the longest wait of the busy phase.
 struct ls_row_stacks {
   __u32 longest;  // index of the longest wait's
@@ -224,7 +252,13 @@ struct ls_poller {
   __u32 pad;
   __u64 polled[LS_POLLED_WORDS];  // select: the read set; poll: an array of struct pollfd
   __u64 stack[LS_STACK_WORDS];    // from the stack pointer upwards; 0 where unreadable
+  // Recordings of before 2026-11-29 end here.
+  __u64 chain;           // names the Python frames and where each of them stands; 0: none were read
+  __u64 thread_pointer;  // as pthread_self() gives it
+  __u32 borrowed;        // 1: the row is that of the loop whose busy phase the poll call is in
+  __u32 pad_borrowed;
 };
+#define LS_POLLER_FIRST_SIZE offsetof(struct ls_poller, chain)
 
 struct ls_stall {
   struct ls_header header;
@@ -290,6 +324,23 @@ struct ls_code {
   struct ls_text name;
   unsigned char lines[LS_CODE_LINES_SIZE];
 };
+
+// A poll call that user space has judged, by the Python frames at it.
+struct ls_chain_key {
+  __u64 chain;
+  __u32 tgid;
+  __u32 pad;
+};
+enum ls_chain_verdict {
+  LS_CHAIN_NO_LOOP = 1,  // until it is asked again, LS_CHAIN_HOLDS_NS later
+  LS_CHAIN_LOOP = 2,
+};
+struct ls_chain_entry {
+  __u32 verdict;  // enum ls_chain_verdict
+  __u32 pad;
+  __u64 time_ns;
+};
+#define LS_CHAIN_HOLDS_NS 30000000000ULL
 
 enum ls_end_reason {
   LS_END_THREAD_EXIT = 1,
@@ -377,6 +428,8 @@ enum ls_counter {
   LS_COUNT_PROBE_UNMATCHED,      // a gc or import probe without its other half
   LS_COUNT_ARGUMENT_UNREADABLE,  // a probe's argument could not be read
   LS_COUNT_FUNCTIONS_FULL,       // a function that found no place to be counted in
+  LS_COUNT_LOOP_LEFT,            // a busy phase ended because its loop no longer ran
+  LS_COUNT_ASKS_REFUSED,         // a thread asked about too many different poll calls
   LS_COUNTERS
 };
 

@@ -127,8 +127,13 @@ Result<void> Pipeline::deliver_pools(const PoolFindings& findings) {
   return result;
 }
 
-Result<void> Pipeline::finish(uint64_t watched_ns) {
+Result<void> Pipeline::finish(uint64_t watched_ns, std::vector<NoLoop> no_loops) {
   Summary summary = summarizer_.summary(watched_ns, timeline_.lost_records());
+  std::erase_if(no_loops, [&](const NoLoop& process) {
+    return std::any_of(summary.loops.begin(), summary.loops.end(),
+                       [&](const auto& loop) { return loop.pid == process.pid; });
+  });
+  summary.no_loops = std::move(no_loops);
   Result<void> result;
   for (Sink* sink : sinks_)
     if (auto written = sink->on_summary(summary); !written) result = written;

@@ -31,7 +31,9 @@ class Pipeline {
 
   // Errors: a sink that takes no more.
   Result<void> feed(std::span<const std::byte> bytes);
-  Result<void> finish(uint64_t watched_ns);  // writes the summary
+  // Writes the summary. `no_loops`: the processes whose poll calls were judged to be no loop's.
+  Result<void> finish(uint64_t watched_ns, std::vector<NoLoop> no_loops = {});
+  bool has_seen_loops() const { return summarizer_.has_loops(); }
   void set_limits(TotalsLimits limits) { totals_.set_limits(limits); }
   void expire(uint64_t now_ns) { totals_.on_tick(now_ns); }
 

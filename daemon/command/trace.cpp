@@ -103,7 +103,7 @@ Result<int> trace(const TraceConfig& config) {
     if (child) child->signal(SIGTERM);  // ours, so it does not outlive a trace that failed
     return status;
   }
-  if (auto finished = pipeline.finish(monotonic_now_ns() - start); !finished)
+  if (auto finished = pipeline.finish(monotonic_now_ns() - start, source.no_loops()); !finished)
     return tl::make_unexpected(finished.error());
   if (recorder)
     if (auto closed = recorder->close(); !closed) return tl::make_unexpected(closed.error());

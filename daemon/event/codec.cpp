@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <initializer_list>
 #include <iterator>
@@ -51,14 +52,21 @@ static_assert(sizeof(ls_wait) == 72 + LS_PATH_NAMES * LS_PATH_NAME_SIZE + 8);
 static_assert(sizeof(ls_loop) % 8 == 0);
 static_assert(offsetof(ls_stall, longest) == 24 + 40 + LS_CAUSES * 8);
 
+// Records grow at their end: an older one has this many bytes, and the rest of it is 0.
+template <typename Record>
+constexpr size_t first_size() {
+  if constexpr (std::is_same_v<Record, ls_poller>) return LS_POLLER_FIRST_SIZE;
+  return sizeof(Record);
+}
+
 template <typename Record>
 Result<Record> copy(std::span<const std::byte> bytes) {
   static_assert(std::is_trivially_copyable_v<Record>);
-  if (bytes.size() != sizeof(Record))
+  if (bytes.size() != sizeof(Record) && bytes.size() != first_size<Record>())
     return failure(
         fmt::format("record has {} bytes where its kind has {}", bytes.size(), sizeof(Record)));
-  Record record;
-  std::memcpy(&record, bytes.data(), sizeof(record));
+  Record record{};
+  std::memcpy(&record, bytes.data(), bytes.size());
   return record;
 }
 

@@ -13,10 +13,24 @@
 
 namespace loopsight {
 
-enum class LoopKind { kUnknown, kAsyncio, kUvloop, kTornado, kTrio, kGevent, kTwisted };
+enum class LoopKind {
+  kUnknown,
+  kAsyncio,
+  kUvloop,
+  kTornado,
+  kTrio,
+  kGevent,
+  kTwisted,
+  kEventlet,
+  kKombu,
+  kCurio,
+  kRloop,
+  kConfigured,  // by a run method that the configuration names
+};
 
-constexpr std::array<const char*, 7> kLoopKindNames = {"unknown", "asyncio", "uvloop", "tornado",
-                                                       "trio",    "gevent",  "twisted"};
+constexpr std::array<const char*, 12> kLoopKindNames = {
+    "unknown", "asyncio",  "uvloop", "tornado", "trio",  "gevent",
+    "twisted", "eventlet", "kombu",  "curio",   "rloop", "configured"};
 inline const char* name_of(LoopKind kind) { return kLoopKindNames[static_cast<size_t>(kind)]; }
 
 // The causes' public names, in the order of enum ls_cause.

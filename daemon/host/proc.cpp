@@ -186,8 +186,12 @@ std::vector<int> read_epoll_targets(const std::string& proc_root, uint32_t pid, 
 }
 
 std::string read_descriptor(const std::string& proc_root, uint32_t pid, int fd) {
+  return read_link(proc_root, pid, fmt::format("fd/{}", fd));
+}
+
+std::string read_link(const std::string& proc_root, uint32_t pid, const std::string& name) {
   std::array<char, PATH_MAX> target{};
-  std::string path = path_of(proc_root, pid, fmt::format("fd/{}", fd));
+  std::string path = path_of(proc_root, pid, name);
   ssize_t length = readlink(path.c_str(), target.data(), target.size());
   return length > 0 ? std::string(target.data(), static_cast<size_t>(length)) : std::string();
 }

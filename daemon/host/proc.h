@@ -49,4 +49,7 @@ std::vector<int> read_epoll_targets(const std::string& proc_root, uint32_t pid, 
 // What /proc/PID/fd/N points at, "" where it is not open: "socket:[123]", "/var/lib/x.db".
 std::string read_descriptor(const std::string& proc_root, uint32_t pid, int fd);
 
+// What /proc/PID/NAME points at ("exe", "cwd"), "" where that cannot be read.
+std::string read_link(const std::string& proc_root, uint32_t pid, const std::string& name);
+
 }  // namespace loopsight

@@ -71,7 +71,7 @@ Result<int> run_live(LiveSource& source, const Fd& signals, int ring_fd, LiveOpt
   bool asked_child = false;
   for (;;) {
     uint64_t now = monotonic_now_ns();
-    uint64_t until = std::min(next_tick, std::max(end, now));
+    uint64_t until = std::min({next_tick, std::max(end, now), std::max(source.next_ns(), now)});
     std::array<pollfd, 2> fds = {{{.fd = ring_fd, .events = POLLIN, .revents = 0},
                                   {.fd = signals.get(), .events = POLLIN, .revents = 0}}};
     int timeout = until > now ? static_cast<int>((until - now) / 1'000'000) + 1 : 0;
@@ -98,6 +98,7 @@ Result<int> run_live(LiveSource& source, const Fd& signals, int ring_fd, LiveOpt
       if (auto ticked = source.finish(now); !ticked) return tl::make_unexpected(ticked.error());
       return child_ended ? *options.child->reap() : 0;
     }
+    source.attend(now);
     if (now < next_tick) continue;
     if (auto ticked = source.tick(now); !ticked) return tl::make_unexpected(ticked.error());
     next_tick = now + kTickNs;

@@ -12,8 +12,6 @@
 #include "daemon/attribute/audit_events.h"
 #include "daemon/event/codec.h"
 #include "daemon/host/proc.h"
-#include "daemon/python/loop_evidence.h"
-#include "daemon/python/plumbing.h"
 #include "daemon/sink/sink.h"
 
 namespace loopsight {
@@ -63,6 +61,7 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   if (!facts.is_python && !facts.python.empty())
     spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
   if (!watched) return {};
+  refused_.on_process(facts);
   if (auto layout = reader_.layout(facts.tgid)) {
     layouts_[facts.tgid] = *layout;
     tracer_.set_python(facts.tgid, *layout);
@@ -155,6 +154,7 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     // At once: the clocks of a suspended machine go apart.
     execs_[tgid] = static_cast<int64_t>(WallClock::live().realtime_ns(exec->record.header.time_ns));
     if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
+    beginnings_.on_exec(tgid, exec->record.header.time_ns);
   } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
     on_exit(*exit);
   }
@@ -172,6 +172,7 @@ void LiveSource::on_exit(const ProcessExit& event) {
   probes_.on_exit(tgid, event.record.header.time_ns);
   forget_names(tgid);
   execs_.erase(tgid);
+  beginnings_.on_exit(tgid);
 }
 
 // A loop that waited for a lock may do so again: for a while it is looked at whom it waits for.
@@ -184,95 +185,6 @@ void LiveSource::follow_wakers(const StallEnded& event) {
   follow_until_ns_ = record.end_ns + kFollowNs;
   if (auto followed = tracer_.follow_wakers(true); !followed)
     spdlog::debug("{}", followed.error().message);
-}
-
-// What is known of an interpreter only once its loop runs: where asyncio keeps its tasks, and which
-// code object is _run_once, whose frame tells how many callbacks an iteration has.
-void LiveSource::refine_layout(const ls_poller& poller, const std::vector<Frame>& frames,
-                               const StackSeen* stack) {
-  uint32_t tgid = poller.header.tgid;
-  auto known = layouts_.find(tgid);
-  if (known == layouts_.end()) return;
-  ls_python layout = known->second;
-  if (layout.minor >= 14 && layout.thread_task == LS_NO_OFFSET)
-    if (auto now = reader_.layout(tgid)) {
-      layout.task_name = now->task_name;
-      layout.thread_task = now->thread_task;
-    }
-  size_t count = stack ? std::min<size_t>(frames.size(), stack->record.stack.count) : 0;
-  for (size_t i = 0; i < count; i++) {
-    if (!is_run_once(frames[i])) continue;
-    const ls_frame* seen = stack->record.stack.frames;
-    layout.run_once = seen[i].code;
-    if (i > 0) tracer_.set_own_call(poller.row, poller.generation, seen[i - 1].code);
-    break;
-  }
-  if (layout.run_once == known->second.run_once && layout.thread_task == known->second.thread_task)
-    return;
-  known->second = layout;
-  tracer_.set_python(tgid, layout);
-}
-
-Result<void> LiveSource::on_poller(const PollerSeen& event) {
-  const ls_poller& record = event.record;
-  uint32_t tgid = record.header.tgid;
-  auto known = known_.find(tgid);
-  bool same = known != known_.end() && !known->second.unread &&
-              known->second.start_ticks == read_start_ticks(reader_.proc_root(), tgid).value_or(0);
-  // A worker forked from a known interpreter is not known itself yet.
-  if (!same) {
-    if (auto described = describe(reader_.read(tgid), record.header.time_ns); !described)
-      return described;
-    known = known_.find(tgid);
-  }
-  auto stack = std::exchange(poller_stack_, std::nullopt);
-  if (known->second.unread) {
-    unjudged_ = true;
-    return {};
-  }
-  if (unwatched_.contains(tgid))
-    return unwatch_loop(record.row, record.generation, record.header.time_ns);
-  if (rules_)
-    tracer_.set_threshold(record.row, record.generation, policy_of(known->second).threshold_ns);
-  std::vector<Frame> frames;
-  if (stack && (stack->record.row != record.row || stack->record.generation != record.generation))
-    stack.reset();
-  if (stack) frames = pipeline_.resolve(*stack);
-  Judgement judgement;
-  if (known->second.is_python) {
-    auto judged = reads_->of(tgid, [event, root = reader_.proc_root(), frames] {
-      return judge_poller(event, root, frames);
-    });
-    if (!judged) {
-      unjudged_ = true;
-      return {};
-    }
-    judgement = std::move(*judged);
-  } else {
-    judgement.reason = known->second.why_not;
-  }
-  // The first poll call of a process that was not known yet comes without frames; the next one has
-  // them. Until then the rest of the evidence may say that it is a loop, but not that it is none.
-  if (frames.empty() && !same && known->second.is_python) {
-    tracer_.ask_again(record.row, record.generation);
-    if (!judgement.is_loop && layouts_.contains(tgid)) return {};
-  }
-  if (!judgement.is_loop) rejected_++;
-  spdlog::debug("pid {} tid {}: {} ({})", tgid, record.header.tid,
-                judgement.is_loop ? name_of(judgement.kind) : "no loop", judgement.reason);
-  tracer_.set_verdict(record.row, record.generation, judgement.is_loop, judgement.is_native);
-  if (judgement.is_loop) {
-    refine_layout(record, frames, stack ? &*stack : nullptr);
-    if (auto layout = layouts_.find(tgid); layout != layouts_.end())
-      pools_.watch(tgid, layout->second);
-    if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
-      spdlog::debug("{}", sampled.error().message);
-  }
-  return add(encode(LoopVerdict{.time_ns = record.header.time_ns,
-                                .row = record.row,
-                                .generation = record.generation,
-                                .is_loop = judgement.is_loop,
-                                .kind = judgement.kind}));
 }
 
 // False where the loop's epoll descriptor has been closed: then it is not stalled but over.

@@ -18,10 +18,14 @@
 #include "daemon/config/configuration.h"
 #include "daemon/event/recording.h"
 #include "daemon/host/bounded_reads.h"
+#include "daemon/live/beginnings.h"
 #include "daemon/live/live_pools.h"
+#include "daemon/live/refused_pollers.h"
 #include "daemon/live/usdt_policy.h"
 #include "daemon/pipeline.h"
 #include "daemon/probe/tracer.h"
+#include "daemon/python/loop_evidence.h"
+#include "daemon/python/outside_stack.h"
 #include "daemon/python/process_reader.h"
 #include "daemon/sink/publication.h"
 
@@ -48,6 +52,12 @@ class LiveSource {
   // Looks at the loops that are alive: stalls that still run, sums, lost records. Call it four
   // times a second.
   Result<void> tick(uint64_t now_ns);
+  // Looks at the programs that have just begun, and when it has to be called next: UINT64_MAX where
+  // only a record can change that.
+  void attend(uint64_t now_ns);
+  uint64_t next_ns() const { return beginnings_.next_ns(); }
+  // The CPython processes in which no loop was seen.
+  std::vector<NoLoop> no_loops() const { return refused_.list(); }
   // Takes the last sums of every loop that is alive.
   Result<void> finish(uint64_t now_ns);
 
@@ -66,8 +76,17 @@ class LiveSource {
   Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
   Result<void> on_stack(const StackSeen& event);
   Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
-  void refine_layout(const ls_poller& poller, const std::vector<Frame>& frames,
-                     const StackSeen* stack);
+  void refine_layout(uint32_t tgid, const std::vector<Frame>& frames, const ls_stack& stack);
+  void track(uint32_t row, uint32_t generation, uint32_t tgid, const Judgement& judgement,
+             const ls_stack& stack);
+  Result<void> learn_codes(uint32_t tgid, const ls_python& layout, const ls_stack& stack);
+  std::optional<OutsideStack> look_at_thread(uint32_t tgid, uint64_t thread_pointer);
+  Result<void> judge(const PollerSeen& event, const ProcessFacts& facts, ls_stack& stack);
+  Result<void> refuse(const PollerSeen& event, const Judgement& judgement,
+                      const std::vector<Frame>& frames);
+  Result<void> accept(const PollerSeen& event, const Judgement& judgement,
+                      const std::vector<Frame>& frames, const ls_stack& stack);
+  std::vector<Frame> resolve(uint32_t tgid, const ls_stack& stack) const;
   void follow_wakers(const StallEnded& event);
   void on_exit(const ProcessExit& event);
   void forget_names(uint32_t tgid);
@@ -85,6 +104,9 @@ class LiveSource {
   UsdtPolicy probes_;
   std::optional<Configuration> rules_;
   LivePools pools_;
+  Beginnings beginnings_;
+  RefusedPollers refused_;
+  std::vector<ConfiguredRunMethod> loops_;  // that the configuration names
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
   std::set<uint32_t> unwatched_;            // of these, the CPython processes that rules leave out
   std::set<uint32_t> unread_;               // of these, those of which reads were given up

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <ctime>
-#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -13,7 +12,6 @@
 #include "daemon/host/source_file.h"
 #include "daemon/live/live_source.h"
 #include "daemon/python/plumbing.h"
-#include "daemon/python/process_memory.h"
 
 namespace loopsight {
 
@@ -68,26 +66,12 @@ Result<void> LiveSource::catch_wait(uint32_t row, const ls_loop& loop, uint64_t 
   if (shown.caught_wait_ns == loop.wait.start_ns) return {};
   auto stack = tracer_.read_wait_stack(row);
   if (!stack || stack->count == 0 || stack->count > LS_MAX_FRAMES) return {};
-  std::vector<ls_frame> unknown;
-  std::copy_if(stack->frames, stack->frames + stack->count, std::back_inserter(unknown),
-               [&](const ls_frame& one) { return !pipeline_.knows_code(loop.tgid, one); });
-  std::vector<ls_code> codes;
-  if (!unknown.empty()) {
-    auto read = reads_->of(loop.tgid, [tgid = loop.tgid, python = layout->second, unknown] {
-      std::vector<ls_code> found;
-      for (const ls_frame& frame : unknown)
-        if (auto code = read_code_object(tgid, python, frame)) found.push_back(*code);
-      return found;
-    });
-    if (read) codes = std::move(*read);
-  }
+  if (auto learned = learn_codes(loop.tgid, layout->second, *stack); !learned) return learned;
   auto after = tracer_.read_row(row);
   if (!after || after->generation != loop.generation || !after->off_cpu ||
       after->slice_end_ns != 0 || after->wait.start_ns != loop.wait.start_ns)
     return {};
   shown.caught_wait_ns = loop.wait.start_ns;
-  for (const ls_code& code : codes)
-    if (auto added = add(std::as_bytes(std::span(&code, 1))); !added) return added;
   StackSeen seen{};
   ls_stack_record& record = seen.record;
   record.header = {.kind = LS_KIND_STACK,

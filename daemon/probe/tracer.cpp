@@ -154,6 +154,11 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
   if (table == MAP_FAILED)
     return failure(fmt::format("cannot map the loop table: {}", std::strerror(errno)));
   state->table = static_cast<ls_loop*>(table);
+  void* runs = mmap(nullptr, kRunsBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                    bpf_map__fd(skeleton->maps.runs), 0);
+  if (runs == MAP_FAILED)
+    return failure(fmt::format("cannot map the table of runs: {}", std::strerror(errno)));
+  state->runs = static_cast<ls_run*>(runs);
   state->ring =
       ring_buffer__new(bpf_map__fd(skeleton->maps.records), State::handle, state.get(), nullptr);
   if (!state->ring)

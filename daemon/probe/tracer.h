@@ -70,13 +70,18 @@ class Tracer {
   Result<void> sample_thread(uint32_t row, uint32_t tid);
   // Says whether what polls in a row is a loop, and whether native code makes its poll calls. False
   // where the row has another owner by now.
-  bool set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native);
+  // `by_object`: a verdict of "no loop" holds for this poll object and the frames at it.
+  bool set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native,
+                   bool by_object = false);
+  // Says how it is told whether the loop of a row runs; what the kernel side writes is ignored.
+  void set_run(uint32_t row, uint32_t generation, const ls_run& run);
+  // Says of all poll calls of a process that are made by the same Python frames whether they are a
+  // loop's.
+  void judge_chain(uint32_t tgid, uint64_t chain, ls_chain_verdict verdict, uint64_t now_ns);
   // A busy phase of the row's loop is a stall from this length on.
   void set_threshold(uint32_t row, uint32_t generation, uint64_t threshold_ns);
   // Stops watching a loop. It is met anew when its process is watched again.
   void unwatch(uint32_t row, uint32_t generation);
-  // Says by which code object the _run_once of an asyncio loop polls.
-  void set_own_call(uint32_t row, uint32_t generation, uint64_t code);
   // Has the kernel send the poller record of a row again, at its next poll call.
   void ask_again(uint32_t row, uint32_t generation);
   // Gives a row back that the kernel has released.

@@ -39,11 +39,13 @@ Result<void> Tracer::sample_thread(uint32_t row, uint32_t tid) {
   return {};
 }
 
-bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native) {
+bool Tracer::set_verdict(uint32_t row, uint32_t generation, bool is_loop, bool is_native,
+                         bool by_object) {
   ls_loop* loop = state_->row_of(row, generation);
   if (!loop) return false;
   std::atomic_ref<__u32> flags(loop->flags);
   if (is_native) flags.fetch_or(LS_LOOP_NATIVE);
+  if (by_object) flags.fetch_or(LS_LOOP_BY_OBJECT);
   flags.fetch_or(is_loop ? LS_LOOP_ACCEPTED : LS_LOOP_REJECTED);
   return true;
 }
@@ -68,10 +70,22 @@ void Tracer::stop_sampling(uint32_t row) {
   state_->samplers.erase(sampler);
 }
 
-void Tracer::set_own_call(uint32_t row, uint32_t generation, uint64_t code) {
-  ls_loop* loop = state_->row_of(row, generation);
-  if (!loop) return;
-  std::atomic_ref<__u64>(loop->own_call).store(code);
+void Tracer::set_run(uint32_t row, uint32_t generation, const ls_run& run) {
+  if (!state_->row_of(row, generation)) return;
+  ls_run& live = state_->runs[row];
+  live.thread_frame = run.thread_frame;
+  live.cframe_frame = run.cframe_frame;
+  live.frame_instruction = run.frame_instruction;
+  std::atomic_ref<__u64>(live.code).store(run.code);
+  std::atomic_ref<__u64>(live.idle_code).store(run.idle_code);
+  std::atomic_ref<__u32>(live.flags).store(run.flags);  // last: it says that the rest is there
+}
+
+void Tracer::judge_chain(uint32_t tgid, uint64_t chain, ls_chain_verdict verdict, uint64_t now_ns) {
+  if (chain == 0) return;
+  ls_chain_key key{.chain = chain, .tgid = tgid, .pad = 0};
+  ls_chain_entry entry{.verdict = verdict, .pad = 0, .time_ns = now_ns};
+  bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.chains), &key, &entry, BPF_ANY);
 }
 
 void Tracer::ask_again(uint32_t row, uint32_t generation) {
@@ -86,6 +100,7 @@ void Tracer::free_row(uint32_t row) {
   ls_loop& loop = state_->table[row];
   uint32_t generation = loop.generation;
   std::memset(&loop, 0, sizeof(loop));
+  std::memset(&state_->runs[row], 0, sizeof(ls_run));
   loop.generation = generation;
   std::atomic_thread_fence(std::memory_order_seq_cst);
   bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.free_rows), nullptr, &row, BPF_ANY);

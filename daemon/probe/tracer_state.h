@@ -22,11 +22,13 @@
 namespace loopsight {
 
 constexpr size_t kTableBytes = sizeof(ls_loop) * LS_MAX_LOOPS;
+constexpr size_t kRunsBytes = sizeof(ls_run) * LS_MAX_LOOPS;
 
 struct Tracer::State {
   loopsight_bpf* skeleton = nullptr;
   ring_buffer* ring = nullptr;
   ls_loop* table = nullptr;
+  ls_run* runs = nullptr;
   Fd statistics;  // the kernel's are on while it is open
   std::optional<CostSampler> sampler;
   std::vector<bpf_link*> wakers;  // attached while they are followed
@@ -47,6 +49,7 @@ struct Tracer::State {
     for (bpf_link* link : wakers) bpf_link__destroy(link);
     ring_buffer__free(ring);
     if (table) munmap(table, kTableBytes);
+    if (runs) munmap(runs, kRunsBytes);
     for (const auto& [row, link] : samplers) bpf_link__destroy(link);
     for (bpf_link* link : links) bpf_link__destroy(link);
     loopsight_bpf__destroy(skeleton);

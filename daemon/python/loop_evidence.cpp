@@ -14,6 +14,7 @@
 
 #include "daemon/base/text.h"
 #include "daemon/host/proc.h"
+#include "daemon/python/elf_file.h"
 #include "daemon/python/plumbing.h"
 #include "daemon/python/python_file.h"
 
@@ -33,16 +34,30 @@ bool is_c_library(std::string_view name) {
          name.starts_with("libc.musl");
 }
 
-// The path of the mapped file whose code called the C library's poll function.
-std::optional<std::string> find_caller(const ls_poller& record,
-                                       const std::vector<Mapping>& mappings) {
+// Whether a library has a poll function of its own, which the program calls in place of the C
+// library's (LD_PRELOAD): then its caller polls.
+bool stands_in_for_poll(const std::string& proc_root, uint32_t pid, const Mapping& mapping) {
+  Fd fd = open_mapping(proc_root, pid, mapping);
+  if (!fd) return false;
+  auto file = ElfFile::open(fd.get());
+  return file && !file->find_symbols({"epoll_wait", "epoll_pwait", "poll", "select"}).empty();
+}
+
+// The mapped file whose code called the C library's poll function.
+std::optional<Mapping> find_caller(const ls_poller& record, const std::string& proc_root,
+                                   const std::vector<Mapping>& mappings) {
+  std::set<std::string> passed;
   for (uint64_t word : record.stack) {
     auto mapping = std::upper_bound(
         mappings.begin(), mappings.end(), word,
         [](uint64_t address, const Mapping& entry) { return address < entry.end; });
     if (mapping == mappings.end() || word < mapping->start || !mapping->executable) continue;
-    if (is_c_library(base_name(mapping->path))) continue;
-    return mapping->path;
+    if (is_c_library(base_name(mapping->path)) || passed.contains(mapping->path)) continue;
+    constexpr size_t kMostPassed = 2;
+    if (passed.size() >= kMostPassed ||
+        !stands_in_for_poll(proc_root, record.header.tgid, *mapping))
+      return *mapping;
+    passed.insert(mapping->path);
   }
   return std::nullopt;
 }
@@ -110,13 +125,6 @@ std::set<uint64_t> socket_pairs(uint32_t pid, const std::string& proc_root) {
   return inodes;
 }
 
-bool holds_pipe_twice(uint32_t pid, uint64_t inode, const std::string& proc_root) {
-  int ends = 0;
-  for (int fd = 0; fd < 1024 && ends < 2; fd++)
-    if (inode_of(read_descriptor(proc_root, pid, fd), "pipe:[") == inode) ends++;
-  return ends >= 2;
-}
-
 bool has_wakeup_channel(const ls_poller& record, const std::string& proc_root) {
   uint32_t pid = record.header.tgid;
   std::optional<std::set<uint64_t>> pairs;
@@ -126,58 +134,36 @@ bool has_wakeup_channel(const ls_poller& record, const std::string& proc_root) {
       if (!pairs) pairs = socket_pairs(pid, proc_root);
       if (pairs->contains(*socket)) return true;
     }
-    // A client that waits for a pipe inside a callback, or subprocess.communicate, is no loop.
-    if (auto pipe = inode_of(target, "pipe:["); pipe && record.epoll_fd >= 0 && !record.nested)
-      if (holds_pipe_twice(pid, *pipe, proc_root)) return true;
   }
   return false;
 }
 
 }  // namespace
 
-std::optional<LoopKind> find_loop_kind(const std::vector<Frame>& frames) {
-  // The run methods, by the end of their file's path and their function; the outermost match wins,
-  // since Tornado's loop runs on asyncio's.
-  struct RunMethod {
-    std::string_view file;
-    std::string_view function;
-    LoopKind kind;
-  };
-  static constexpr RunMethod kRunMethods[] = {
-      {"/asyncio/base_events.py", "_run_once", LoopKind::kAsyncio},
-      {"/asyncio/base_events.py", "run_forever", LoopKind::kAsyncio},
-      {"/tornado/platform/asyncio.py", "start", LoopKind::kTornado},
-      {"/tornado/ioloop.py", "run_sync", LoopKind::kTornado},
-      {"/trio/_core/_run.py", "run", LoopKind::kTrio},
-      {"/trio/_core/_run.py", "unrolled_run", LoopKind::kTrio},
-      {"/gevent/hub.py", "run", LoopKind::kGevent},
-      {"/twisted/internet/base.py", "mainLoop", LoopKind::kTwisted},
-      {"/twisted/internet/base.py", "run", LoopKind::kTwisted},
-      {"/twisted/internet/base.py", "doIteration", LoopKind::kTwisted},
-  };
-  std::optional<LoopKind> found;
-  for (const Frame& frame : frames) {
-    std::string_view function = last_name(frame.function);
-    for (const RunMethod& method : kRunMethods)
-      if (function == method.function && frame.file.ends_with(method.file)) found = method.kind;
-  }
-  return found;
-}
-
 Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
-                       const std::vector<Frame>& frames) {
+                       const std::vector<Frame>& frames,
+                       std::span<const ConfiguredRunMethod> configured) {
   const ls_poller& record = poller.record;
+  auto running = find_running_loop(frames, configured);
+  if (running && running->polls)
+    return {.is_loop = true,
+            .is_native = running->kind == LoopKind::kGevent || running->kind == LoopKind::kRloop,
+            .kind = running->kind,
+            .reason = "by its frames",
+            .running = running};
+
   auto mappings = read_mappings(proc_root, record.header.tgid);
-  auto caller = find_caller(record, mappings);
-  if (!caller) return {.is_loop = false, .reason = "its calling code cannot be found"};
-  std::string_view name = base_name(*caller);
-  if (caller->find("/uvloop/") != std::string::npos ||
+  auto caller = find_caller(record, proc_root, mappings);
+  if (!caller)
+    return {.is_loop = false, .by_object = true, .reason = "its calling code cannot be found"};
+  std::string_view name = base_name(caller->path);
+  if (caller->path.find("/uvloop/") != std::string::npos ||
       (name.starts_with("libuv.so") && maps_file(mappings, "/uvloop/")))
     return {.is_loop = true,
             .is_native = true,
             .kind = LoopKind::kUvloop,
             .reason = "polled by uvloop"};
-  if (caller->find("/gevent/") != std::string::npos || name.starts_with("libev.so"))
+  if (caller->path.find("/gevent/") != std::string::npos || name.starts_with("libev.so"))
     return {.is_loop = true,
             .is_native = true,
             .kind = LoopKind::kGevent,
@@ -185,30 +171,24 @@ Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
 
   bool python_polls = name.starts_with("python") || name.starts_with("libpython") ||
                       name.starts_with("select.") || name == "select.so" ||
-                      caller->find("/lib-dynload/select") != std::string::npos;
+                      name.starts_with("_socket.") || name.starts_with("_ssl.") ||
+                      caller->path.find("/lib-dynload/") != std::string::npos;
   if (!python_polls) {
     // An interpreter under another name: the one file whose code is also the interpreter's.
-    for (const Mapping& mapping : mappings) {
-      if (mapping.path != *caller || !mapping.executable) continue;
-      Fd fd = open_mapping(proc_root, record.header.tgid, mapping);
-      python_polls = fd && read_python_file(fd.get()).has_value();
-      break;
-    }
+    Fd fd = open_mapping(proc_root, record.header.tgid, *caller);
+    python_polls = fd && read_python_file(fd.get()).has_value();
   }
   if (!python_polls)
     return {.is_loop = false,
-            .reason = fmt::format("polled by native code in {}", clean_text(name, 64))};
-  if (!frames.empty()) {
-    // A selector that a callback uses polls below the run method of the loop that called it.
-    auto runs = std::count_if(frames.begin(), frames.end(), is_run_once);
-    if (record.nested && runs == 1)
-      return {.is_loop = false, .reason = "polled by a callback of another loop"};
-    auto kind = find_loop_kind(frames);
-    if (!kind) return {.is_loop = false, .reason = "no loop's run method among its frames"};
-    return {.is_loop = true, .kind = *kind, .reason = "by its frames"};
-  }
+            .by_object = true,
+            .reason = fmt::format("native code in {} polls", clean_text(name, 64))};
+  if (running) return {.is_loop = false, .reason = "a callback of an event loop polls"};
+  if (!frames.empty())
+    return {.is_loop = false, .reason = "no run method of an event loop is among its frames"};
   if (!has_wakeup_channel(record, proc_root))
-    return {.is_loop = false, .reason = "watches no wake-up channel of its own"};
+    return {.is_loop = false,
+            .by_object = true,
+            .reason = "its frames cannot be read, and it watches no wake-up channel of its own"};
   bool asyncio = maps_file(mappings, "/_asyncio.");
   return {.is_loop = true,
           .kind = asyncio ? LoopKind::kAsyncio : LoopKind::kUnknown,

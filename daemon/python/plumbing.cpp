@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "daemon/python/run_methods.h"
+
 namespace loopsight {
 namespace {
 
@@ -78,12 +80,12 @@ bool is_library_file(std::string_view filename) {
          library_root_end(filename) != std::string_view::npos || is_zipped_library(filename);
 }
 
-// The methods by which event loops run, as module and function; their callees are what they run.
-struct RunMethod {
+// What calls the code that a loop runs, as module and function; its callees are that code.
+struct Caller {
   std::string_view module;
   std::string_view function;
 };
-constexpr RunMethod kRunMethods[] = {
+constexpr Caller kCallers[] = {
     {"asyncio.events", "_run"},
     {"asyncio.base_events", "run_forever"},
     {"asyncio.base_events", "run_until_complete"},
@@ -130,7 +132,7 @@ std::string_view last_name(std::string_view function) {
 }
 
 bool is_run_once(const Frame& frame) {
-  return frame.file.ends_with("/asyncio/base_events.py") &&
+  return is_of_module(frame.file, "asyncio.base_events") &&
          last_name(frame.function) == "_run_once";
 }
 
@@ -149,8 +151,8 @@ const Frame* find_culprit(const std::vector<Frame>& frames) {
 const Frame* find_root(const std::vector<Frame>& frames) {
   for (size_t i = 0; i < frames.size(); i++) {
     std::string_view function = last_name(frames[i].function);
-    for (const RunMethod& method : kRunMethods)
-      if (frames[i].module == method.module && function == method.function)
+    for (const Caller& method : kCallers)
+      if (function == method.function && is_of_module(frames[i].file, method.module))
         return i > 0 && frames[i - 1].function != kUnreadable ? &frames[i - 1] : nullptr;
   }
   return nullptr;

@@ -8,9 +8,26 @@
 
 #include "daemon/attribute/report.h"
 #include "daemon/correlate/stall.h"
+#include "daemon/python/frame.h"
 #include "daemon/totals/loop_condition.h"
 
 namespace loopsight {
+
+// A CPython process in which no loop was seen: what polled there, and why that is none.
+struct NoLoop {
+  struct Poller {
+    uint32_t tid = 0;
+    std::string syscall;
+    std::string reason;
+    std::vector<Frame> frames;  // innermost first, a few
+    uint64_t times = 1;         // that it was judged
+  };
+  uint32_t pid = 0;
+  std::string program;  // cleaned, like all text here
+  std::string python;
+  std::vector<Poller> pollers;
+  uint64_t more = 0;  // judgements that found no place
+};
 
 struct Summary {
   struct LoopLine {
@@ -34,6 +51,7 @@ struct Summary {
   uint64_t watched_ns = 0;
   CauseTimes busy{};
   std::vector<LoopLine> loops;  // at most 1000; the totals above are of all
+  std::vector<NoLoop> no_loops;
 };
 
 class Summarizer {
@@ -41,6 +59,7 @@ class Summarizer {
   void on_progress(const LoopProgress& progress, const WorkloadProcess& process);
   void on_stall(const StallReport& report);
   Summary summary(uint64_t watched_ns, uint64_t lost) const;
+  bool has_loops() const { return !lines_.empty(); }
 
  private:
   Summary totals_;

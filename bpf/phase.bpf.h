@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The end of a busy phase: at the loop's next poll call, or where the loop was last seen to run.
+#ifndef LOOPSIGHT_BPF_PHASE_H
+#define LOOPSIGHT_BPF_PHASE_H
+
+#include "running.bpf.h"
+#include "victims.bpf.h"
+
+extern const volatile __u32 count_functions;
+
+// What the busy phase called, as CPython's function probe counted it.
+static __always_inline void ls_send_functions(struct ls_loop *loop, __u32 row, __u64 now) {
+  struct ls_function_table *table = bpf_map_lookup_elem(&functions, &row);
+  struct ls_functions *record;
+  if (!table || table->phase_start_ns != loop->phase_start_ns) return;
+  record = LS_RESERVE(ls_functions, LS_KIND_FUNCTIONS, now, loop->tgid, loop->tid);
+  if (!record) return;
+  record->row = row;
+  record->generation = loop->generation;
+  record->phase_start_ns = loop->phase_start_ns;
+  record->calls = table->calls;
+  bpf_probe_read_kernel(record->functions, sizeof(record->functions), table->functions);
+  bpf_ringbuf_submit(record, 0);
+}
+
+// `left`: the loop no longer runs, so that no poll call will tell who waited.
+static __noinline bool ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now, bool left) {
+  struct ls_stall *record;
+  if (loop->waiters.start_ns) ls_send_waiters(loop, row, now);
+  ls_send_longest(loop, row, now);
+  if (count_functions) ls_send_functions(loop, row, now);
+  record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
+  loop->stalls++;
+  if (!record) return false;
+  loop->stall_records++;
+  record->row = row;
+  record->generation = loop->generation;
+  record->start_ns = loop->phase_start_ns;
+  record->end_ns = now;
+  record->iteration = loop->iterations;
+  record->nested = loop->phase == LS_PHASE_NESTED;
+  record->pad = 0;
+  __builtin_memcpy(record->phase_ns, loop->phase_ns, sizeof(record->phase_ns));
+  __builtin_memcpy(&record->longest, &loop->longest, sizeof(record->longest));
+  bpf_probe_read_kernel(&record->probed, sizeof(record->probed), &loop->probed);
+  record->waiters_follow = !left;
+  record->gil_waits = loop->phase_gil_waits;
+  bpf_ringbuf_submit(record, 0);
+  return true;
+}
+
+static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                        __u64 now, bool left) {
+  __u64 busy = now - loop->phase_start_ns;
+  __u32 bucket = ls_bucket(busy);
+  struct ls_row_stacks *kept;
+  ls_settle(loop, row, task, now);
+  ls_run(loop, now);
+  loop->iterations++;
+  if (bucket < LS_MAX_BUCKETS) loop->buckets[bucket]++;
+  if (busy >= ls_threshold(loop)) {
+    loop->over_ns += busy;
+    if (ls_report_stall(loop, row, now, left) && !left) ls_open_waiters(loop, task, now);
+  }
+  if (loop->probed_dirty) {
+    __builtin_memset(&loop->probed, 0, sizeof(loop->probed));
+    loop->probed_dirty = 0;
+  }
+  if (!loop->dirty) {
+    loop->busy_ns[LS_CAUSE_CPU] += loop->phase_ns[LS_CAUSE_CPU];
+    loop->phase_ns[LS_CAUSE_CPU] = 0;
+    return;
+  }
+  for (int cause = 0; cause < LS_CAUSES; cause++) {
+    loop->busy_ns[cause] += loop->phase_ns[cause];
+    loop->phase_ns[cause] = 0;
+  }
+  kept = bpf_map_lookup_elem(&stacks, &row);
+  if (kept) kept->holder.count = 0;
+  loop->longest.duration_ns = 0;
+  loop->dirty = 0;
+}
+
+// Forgets what is open in a row without counting it as an iteration.
+static __always_inline void ls_drop_phase(struct ls_loop *loop) {
+  ls_count(LS_COUNT_PHASE_DROPPED);
+  ls_begin_write(loop);
+  loop->phase = LS_PHASE_NONE;
+  loop->off_cpu = 0;
+  loop->dirty = 0;
+  loop->longest.duration_ns = 0;
+  loop->running_cause = LS_CAUSE_CPU;
+  loop->import_depth = 0;
+  loop->gc_start_ns = 0;
+  loop->deadline_to_ns = 0;
+  loop->due_ns = 0;
+  __builtin_memset(loop->phase_ns, 0, sizeof(loop->phase_ns));
+  ls_end_write(loop);
+}
+
+// The loop no longer runs: its busy phase ended where it was last seen to run, and until it polls
+// again it is neither busy nor idle.
+static __noinline int ls_leave(struct ls_loop *loop, __u32 row, struct task_struct *task) {
+  struct ls_run *run = ls_run_of(row);
+  __u64 end = loop->slice_start_ns;
+  if (run && run->inside_ns > end) end = run->inside_ns;
+  ls_count(LS_COUNT_LOOP_LEFT);
+  ls_begin_write(loop);
+  ls_end_busy(loop, row, task, end, true);
+  loop->phase = LS_PHASE_NONE;
+  loop->off_cpu = 0;
+  loop->deadline_to_ns = 0;
+  loop->due_ns = 0;
+  ls_end_write(loop);
+  return 0;
+}
+
+#endif

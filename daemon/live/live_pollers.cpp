@@ -1,0 +1,240 @@
+// The part of the live source that judges what polls: is it a loop, and how is it told later
+// whether that loop runs?
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "daemon/event/codec.h"
+#include "daemon/host/proc.h"
+#include "daemon/live/live_source.h"
+#include "daemon/python/loop_evidence.h"
+#include "daemon/python/outside_stack.h"
+#include "daemon/python/plumbing.h"
+#include "daemon/python/process_memory.h"
+
+namespace loopsight {
+
+// What is known of an interpreter only once its loop runs: where asyncio keeps its tasks, and which
+// code object is _run_once, whose frame tells how many callbacks an iteration has.
+void LiveSource::refine_layout(uint32_t tgid, const std::vector<Frame>& frames,
+                               const ls_stack& stack) {
+  auto known = layouts_.find(tgid);
+  if (known == layouts_.end()) return;
+  ls_python layout = known->second;
+  if (layout.minor >= 14 && layout.thread_task == LS_NO_OFFSET)
+    if (auto now = reader_.layout(tgid)) {
+      layout.task_name = now->task_name;
+      layout.thread_task = now->thread_task;
+    }
+  for (size_t i = 0; i < std::min<size_t>(frames.size(), stack.count); i++) {
+    if (!is_run_once(frames[i])) continue;
+    layout.run_once = stack.frames[i].code;
+    break;
+  }
+  if (layout.run_once == known->second.run_once && layout.thread_task == known->second.thread_task)
+    return;
+  known->second = layout;
+  tracer_.set_python(tgid, layout);
+}
+
+// Says to the kernel side how it is told whether a loop runs.
+void LiveSource::track(uint32_t row, uint32_t generation, uint32_t tgid, const Judgement& judgement,
+                       const ls_stack& stack) {
+  auto known = layouts_.find(tgid);
+  if (known == layouts_.end() || stack.count == 0) return;
+  ls_run run{};
+  if (judgement.running) {
+    const RunningLoop& loop = *judgement.running;
+    if (loop.outer >= stack.count || loop.greenlets) return;
+    run.code = stack.frames[loop.outer].code;
+    run.flags = LS_RUN_TRACKED;
+    if (loop.by_self) run.flags |= LS_RUN_BY_SELF;
+  } else if (judgement.kind == LoopKind::kUvloop) {
+    run.flags = LS_RUN_TRACKED | LS_RUN_BY_ANCHOR;
+    run.thread_frame = known->second.thread_frame;
+    run.cframe_frame = known->second.cframe_frame;
+    run.frame_instruction = known->second.frame_instruction;
+  } else {
+    return;
+  }
+  tracer_.set_run(row, generation, run);
+}
+
+// Hands the names of a stack's code objects to the later stages, as far as they are not known.
+Result<void> LiveSource::learn_codes(uint32_t tgid, const ls_python& layout,
+                                     const ls_stack& stack) {
+  std::vector<ls_frame> unknown;
+  std::copy_if(stack.frames, stack.frames + stack.count, std::back_inserter(unknown),
+               [&](const ls_frame& one) { return !pipeline_.knows_code(tgid, one); });
+  if (unknown.empty()) return {};
+  auto codes = reads_->of(tgid, [tgid, layout, unknown] {
+    std::vector<ls_code> found;
+    for (const ls_frame& frame : unknown)
+      if (auto code = read_code_object(tgid, layout, frame)) found.push_back(*code);
+    return found;
+  });
+  if (!codes) return {};
+  for (const ls_code& code : *codes)
+    if (auto added = add(std::as_bytes(std::span(&code, 1))); !added) return added;
+  return {};
+}
+
+// The frames of a thread that made its poll call before the kernel side could read them.
+std::optional<OutsideStack> LiveSource::look_at_thread(uint32_t tgid, uint64_t thread_pointer) {
+  auto layout = layouts_.find(tgid);
+  if (layout == layouts_.end() || thread_pointer == 0) return std::nullopt;
+  auto read = reads_->of(tgid, [tgid, python = layout->second, thread_pointer] {
+    constexpr size_t kMostReads = 100'000;
+    return read_outside_stack(RemoteMemory(tgid, kMostReads), python, thread_pointer);
+  });
+  if (!read || !*read) return std::nullopt;
+  if (auto learned = learn_codes(tgid, layout->second, (*read)->stack); !learned)
+    return std::nullopt;
+  return std::move(*read);
+}
+
+Result<void> LiveSource::on_poller(const PollerSeen& event) {
+  const ls_poller& record = event.record;
+  uint32_t tgid = record.header.tgid;
+  auto known = known_.find(tgid);
+  bool same = known != known_.end() && !known->second.unread &&
+              known->second.start_ticks == read_start_ticks(reader_.proc_root(), tgid).value_or(0);
+  // A worker forked from a known interpreter is not known itself yet.
+  if (!same) {
+    if (auto described = describe(reader_.read(tgid), record.header.time_ns); !described)
+      return described;
+    known = known_.find(tgid);
+  }
+  auto seen = std::exchange(poller_stack_, std::nullopt);
+  if (known == known_.end()) return {};
+  if (known->second.unread) {
+    unjudged_ = true;
+    return {};
+  }
+  if (unwatched_.contains(tgid)) {
+    if (record.borrowed) return {};
+    return unwatch_loop(record.row, record.generation, record.header.time_ns);
+  }
+  if (rules_ && !record.borrowed)
+    tracer_.set_threshold(record.row, record.generation, policy_of(known->second).threshold_ns);
+  ls_stack stack{};
+  if (seen && seen->record.row == record.row && seen->record.generation == record.generation)
+    stack = seen->record.stack;
+  return judge(event, known->second, stack);
+}
+
+Result<void> LiveSource::judge(const PollerSeen& event, const ProcessFacts& facts,
+                               ls_stack& stack) {
+  const ls_poller& record = event.record;
+  uint32_t tgid = record.header.tgid;
+  Judgement judgement;
+  std::vector<Frame> frames;
+  bool is_at_call = stack.count > 0;
+  if (!facts.is_python) {
+    judgement.reason = facts.why_not;
+  } else {
+    if (!is_at_call) {
+      auto outside = look_at_thread(tgid, record.thread_pointer);
+      if (outside && !outside->has_state)
+        return refuse(event,
+                      {.by_object = true, .reason = "a thread polls that runs no Python code"}, {});
+      if (outside) stack = outside->stack;
+      // It may have come back from its poll call meanwhile: that it is none is not to be told then.
+      if (stack.count == 0 && layouts_.contains(tgid) && record.thread_pointer != 0) {
+        if (!record.borrowed) tracer_.ask_again(record.row, record.generation);
+        return {};
+      }
+    }
+    frames = resolve(tgid, stack);
+    auto judged = reads_->of(tgid, [event, root = reader_.proc_root(), frames, loops = loops_] {
+      return judge_poller(event, root, frames, loops);
+    });
+    if (!judged) {
+      unjudged_ = true;
+      return {};
+    }
+    judgement = std::move(*judged);
+    if (!judgement.is_loop && !is_at_call && stack.count > 0 && !judgement.by_object) {
+      if (!record.borrowed) tracer_.ask_again(record.row, record.generation);
+      return {};
+    }
+  }
+  if (!judgement.is_loop) return refuse(event, judgement, frames);
+  spdlog::debug("pid {} tid {}: {} ({})", tgid, record.header.tid, name_of(judgement.kind),
+                judgement.reason);
+  tracer_.judge_chain(tgid, record.chain, LS_CHAIN_LOOP, record.header.time_ns);
+  if (record.borrowed) return {};  // its next poll call gets a row
+  return accept(event, judgement, frames, stack);
+}
+
+// It is no loop's poll call. What it is of says how long that holds.
+Result<void> LiveSource::refuse(const PollerSeen& event, const Judgement& judgement,
+                                const std::vector<Frame>& frames) {
+  const ls_poller& record = event.record;
+  rejected_++;
+  refused_.on_refused(event, judgement.reason, frames);
+  spdlog::debug("pid {} tid {}: no loop ({})", record.header.tgid, record.header.tid,
+                judgement.reason);
+  if (!judgement.by_object)
+    tracer_.judge_chain(record.header.tgid, record.chain, LS_CHAIN_NO_LOOP, record.header.time_ns);
+  if (record.borrowed) return {};
+  tracer_.set_verdict(record.row, record.generation, false, false, judgement.by_object);
+  return add(encode(LoopVerdict{.time_ns = record.header.time_ns,
+                                .row = record.row,
+                                .generation = record.generation,
+                                .is_loop = false,
+                                .kind = judgement.kind}));
+}
+
+Result<void> LiveSource::accept(const PollerSeen& event, const Judgement& judgement,
+                                const std::vector<Frame>& frames, const ls_stack& stack) {
+  const ls_poller& record = event.record;
+  uint32_t tgid = record.header.tgid;
+  refine_layout(tgid, frames, stack);
+  track(record.row, record.generation, tgid, judgement, stack);
+  tracer_.set_verdict(record.row, record.generation, true, judgement.is_native);
+  if (auto layout = layouts_.find(tgid); layout != layouts_.end())
+    pools_.watch(tgid, layout->second);
+  if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
+    spdlog::debug("{}", sampled.error().message);
+  return add(encode(LoopVerdict{.time_ns = record.header.time_ns,
+                                .row = record.row,
+                                .generation = record.generation,
+                                .is_loop = true,
+                                .kind = judgement.kind}));
+}
+
+std::vector<Frame> LiveSource::resolve(uint32_t tgid, const ls_stack& stack) const {
+  StackSeen seen{};
+  seen.record.header.tgid = tgid;
+  seen.record.stack = stack;
+  return pipeline_.resolve(seen);
+}
+
+// A program that has just begun is made known to the kernel side, so that it can read the frames of
+// its loop's first callback; the later stages hear of it when something polls.
+void LiveSource::attend(uint64_t now_ns) {
+  for (uint32_t tgid : beginnings_.due(now_ns)) {
+    if (known_.contains(tgid) || layouts_.contains(tgid)) {
+      beginnings_.settle(tgid);
+      continue;
+    }
+    std::string program = read_link(reader_.proc_root(), tgid, "exe");
+    // Any other program is met at its first poll call.
+    if (program.substr(program.rfind('/') + 1).find("python") == std::string::npos) continue;
+    ProcessFacts facts = reader_.read(tgid);
+    if (!facts.is_python || facts.unread || !policy_of(facts).watch) continue;
+    refused_.on_process(facts);
+    auto layout = reader_.layout(tgid);
+    if (!layout) continue;
+    layouts_[tgid] = *layout;
+    tracer_.set_python(tgid, *layout);
+    (void)tracer_.set_process(tgid, LS_PROCESS_PYTHON);
+    beginnings_.settle(tgid);
+  }
+}
+
+}  // namespace loopsight
