@@ -197,6 +197,7 @@ struct ls_walk {
   struct ls_scratch *buffer;
   __u64 frame;
   __u64 inner;  // the frame before, which this one called
+  __u64 inner_code;
 };
 
 static long ls_walk_step(__u32 round, struct ls_walk *walk) {
@@ -242,7 +243,10 @@ static long ls_walk_step(__u32 round, struct ls_walk *walk) {
   }
   if (code == buffer->wanted_code && buffer->wanted_code) {
     __u64 self = ls_read_word(address + python->frame_locals) & ~7ULL;
-    if (!buffer->met_self) buffer->met_self = self;
+    if (!buffer->met_self) {
+      buffer->met_self = self;
+      buffer->met_inner = walk->inner_code;
+    }
     if (!buffer->wanted_self || buffer->wanted_self == self) buffer->met = 1;
   }
   if (address == buffer->wanted_anchor && instruction == buffer->wanted_instruction)
@@ -260,6 +264,7 @@ static long ls_walk_step(__u32 round, struct ls_walk *walk) {
   stack->frames[at].identity = identity;
   stack->count = at + 1;
   walk->inner = address;
+  walk->inner_code = code;
   return 0;
 }
 
@@ -281,6 +286,7 @@ __weak __noinline int ls_walk_state(const struct ls_python *python, __u64 state,
   walk.buffer->run_once_frame = 0;
   walk.buffer->met = 0;
   walk.buffer->met_self = 0;
+  walk.buffer->met_inner = 0;
   walk.frame = ls_first_frame(python, state);
   LS_REPEAT(LS_MAX_FRAMES + LS_MAX_SHIMS, ls_walk_step, &walk);
   // Not in the walk itself: all frames of our own that are open at once have 512 bytes.

@@ -170,6 +170,7 @@ struct cfs_rq___before_5_19 {
 
 struct sched_entity {
   __u64 sum_exec_runtime;
+  __u64 prev_sum_exec_runtime;
   struct cfs_rq *cfs_rq;
 };
 
@@ -179,6 +180,7 @@ struct thread_struct {
 
 struct sched_info {
   unsigned long long run_delay;
+  unsigned long long last_arrival;
 };
 
 struct bpf_local_storage;

@@ -100,12 +100,17 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
 
 // The loop no longer runs: its busy phase ended where it was last seen to run, and until it polls
 // again it is neither busy nor idle.
-static __noinline int ls_leave(struct ls_loop *loop, __u32 row, struct task_struct *task) {
+// A global function, so that it is verified once in a program.
+__weak __noinline int ls_leave(struct ls_loop *loop, __u32 row) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_run *run = ls_run_of(row);
-  __u64 end = loop->slice_start_ns;
+  __u64 end;
+  if (!loop) return 0;
+  ls_begin_write(loop);
+  ls_settle(loop, row, task, bpf_ktime_get_ns());
+  end = loop->slice_start_ns;
   if (run && run->inside_ns > end) end = run->inside_ns;
   ls_count(LS_COUNT_LOOP_LEFT);
-  ls_begin_write(loop);
   ls_end_busy(loop, row, task, end, true);
   loop->phase = LS_PHASE_NONE;
   loop->off_cpu = 0;

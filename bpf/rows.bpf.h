@@ -126,8 +126,9 @@ static __always_inline bool ls_concerns(struct task_struct *task, const struct l
 // frames do not tell, the depth of the stack does: from the same depth or above it was left. That
 // says nothing of libuv's loops, whose poll call stands below 12 KB of its own that callbacks need
 // not have, and of those on select, whose call stands below the 48 KB of CPython's select module.
-static __noinline int ls_step_aside(__u32 row, struct task_struct *task, struct ls_thread *thread,
-                                    __u64 stack_pointer) {
+__weak __noinline int ls_step_aside(__u32 row, __u64 stack_pointer) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  struct ls_thread *thread = ls_thread_of(task);
   struct ls_loop *loop = ls_row(row);
   int runs;
   if (!loop || !thread || loop->phase != LS_PHASE_BUSY) return 0;
@@ -138,7 +139,7 @@ static __noinline int ls_step_aside(__u32 row, struct task_struct *task, struct 
   if (runs)
     loop->phase = LS_PHASE_NESTED;
   else
-    ls_leave(loop, row, task);
+    ls_leave(loop, row);
   return 0;
 }
 
@@ -151,9 +152,9 @@ static __always_inline void ls_change_row(struct task_struct *task, struct ls_th
   if (current && other) {
     // Back in the outer loop: the inner one, which ran in its callback, no longer does.
     if (ls_in_busy_phase(other) && current->phase_start_ns > other->phase_start_ns) {
-      if (current->phase == LS_PHASE_BUSY) ls_leave(current, from, task);
+      if (current->phase == LS_PHASE_BUSY) ls_leave(current, from);
     } else {
-      ls_step_aside(from, task, thread, poll->stack_pointer);
+      ls_step_aside(from, poll->stack_pointer);
     }
   }
   thread->active = ~thread->active & 1;
@@ -234,8 +235,61 @@ static __always_inline __u32 ls_free_slot(struct task_struct *task, struct ls_th
   return current->flags & LS_LOOP_ACCEPTED || current->phase != LS_PHASE_POLL ? active ^ 1 : active;
 }
 
+#define LS_LIBUV_EVENTS 1024  // what libuv asks a poll call for (uv__io_poll in src/unix/linux.c)
+
+// Is this poll call, of whatever object, that of an adopted loop? It is where the loop's run method
+// stands below it without the function through which callbacks run.
+static __noinline bool ls_is_of_adopted(__u32 row, struct task_struct *task,
+                                        struct ls_thread *thread, const struct ls_poll *poll) {
+  __u32 zero = 0;
+  struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
+  struct ls_loop *loop = ls_row(row);
+  struct ls_run *run = ls_run_of(row);
+  __u64 args[3];
+  bool is_own;
+  if (!buffer || !loop || !run) return false;
+  if (!run->code) {
+    ls_syscall_args((void *)bpf_task_pt_regs(task), args);
+    return loop->flags & LS_LOOP_NATIVE && poll->syscall == __NR_epoll_pwait &&
+           args[2] == LS_LIBUV_EVENTS;
+  }
+  ls_look_for(row);
+  ls_walk(ls_thread_pointer(task), thread, &buffer->stack);
+  is_own = buffer->met && (!run->callback_code || buffer->met_inner != run->callback_code);
+  ls_look_for(0);
+  return is_own;
+}
+
+// The loop that was adopted polls again, or no longer runs: its row has served.
+__weak __noinline int ls_end_adopted(const struct ls_poll *poll) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  struct ls_thread *thread = ls_thread_of(task);
+  struct ls_loop *loop;
+  __u32 row;
+  if (!thread || !poll) return 0;
+  for (__u32 slot = 0; slot < 2; slot++) {
+    row = thread->rows[slot & 1];
+    loop = ls_row(row);
+    if (!loop || !(loop->flags & LS_LOOP_ADOPTED)) continue;
+    if (loop->phase != LS_PHASE_NONE) {
+      if (!ls_is_of_adopted(row, task, thread, poll)) continue;
+      if (ls_in_busy_phase(loop)) {
+        ls_begin_write(loop);
+        ls_end_busy(loop, row, task, poll->now, true);
+        loop->phase = LS_PHASE_NONE;
+        ls_end_write(loop);
+      }
+    }
+    ls_release(loop, row, LS_END_REPLACED, 0, 1, poll->now);
+    thread->rows[slot & 1] = 0;
+  }
+  return 0;
+}
+
 // A poll call that no row of the thread is for: gives it a row where it may be a loop's.
-static __noinline __u32 ls_meet(struct task_struct *task, struct ls_poll *poll) {
+// A global function, so that it is verified once in a program.
+__weak __noinline int ls_meet(struct ls_poll *poll) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_thread *thread = ls_thread_of(task);
   struct ls_loop *current, *loop;
   struct ls_run *run;
@@ -243,6 +297,7 @@ static __noinline __u32 ls_meet(struct task_struct *task, struct ls_poll *poll) 
   __u64 instance, chain;
   bool same = false, is_loop = false, is_borrowed, stays;
 
+  if (!poll) return 0;
   if (!ls_process_state(tgid)) {
     // It polled before it was decided that it is nobody's business: from now on it pays less.
     if (thread && !thread->rows[0] && !thread->rows[1]) bpf_task_storage_delete(&threads, task);
@@ -268,6 +323,7 @@ static __noinline __u32 ls_meet(struct task_struct *task, struct ls_poll *poll) 
     thread->same_ns = poll->now;
     return 0;
   }
+  ls_end_adopted(poll);
   if (!is_loop && !ls_may_ask(thread, poll->now)) return 0;
   current = ls_row(thread->rows[thread->active & 1]);
   stays = poll->epoll_fd < 0 && !is_loop && current && ls_in_busy_phase(current) &&
@@ -287,7 +343,7 @@ static __noinline __u32 ls_meet(struct task_struct *task, struct ls_poll *poll) 
   run->asked_chain = chain;
   slot = ls_free_slot(task, thread) & 1;
   if (slot != (thread->active & 1) && !stays)
-    ls_step_aside(thread->rows[thread->active & 1], task, thread, poll->stack_pointer);
+    ls_step_aside(thread->rows[thread->active & 1], poll->stack_pointer);
   current = ls_row(thread->rows[slot]);
   if (current)
     ls_release(current, thread->rows[slot], LS_END_REPLACED, 0, ls_is_open(task, current),
@@ -319,7 +375,7 @@ static __always_inline __u32 ls_row_of_entry(struct task_struct *task, struct ls
                                              struct ls_poll *poll) {
   struct ls_loop *loop;
   __u32 slot, row;
-  if (!thread) return ls_meet(task, poll);
+  if (!thread) return (__u32)ls_meet(poll);
   thread->entered = 1;
   thread->polling = 0;
   for (__u32 i = 0; i < 2; i++) {
@@ -340,7 +396,7 @@ static __always_inline __u32 ls_row_of_entry(struct task_struct *task, struct ls
     }
     return row;
   }
-  return ls_meet(task, poll);
+  return (__u32)ls_meet(poll);
 }
 
 static __always_inline void ls_poll_enter(struct task_struct *task, struct ls_thread *thread,
@@ -366,7 +422,7 @@ static __always_inline void ls_poll_enter(struct task_struct *task, struct ls_th
 static __always_inline void ls_poll_exit(struct task_struct *task, struct ls_thread *thread,
                                          struct ls_poll *poll, long returned) {
   bool came_inside = !thread || !thread->entered;
-  __u32 row = came_inside ? ls_meet(task, poll) : thread->polling;
+  __u32 row = came_inside ? (__u32)ls_meet(poll) : thread->polling;
   struct ls_loop *loop = ls_row(row);
   bool same;
   if (!loop) return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Context switches of loop threads. Every switch of the host pays a look at both tasks.
-#include "phase.bpf.h"
+#include "idle.bpf.h"
 
 // 0 before Linux 5.18, whose tracepoint does not hand the previous task's state over (kernel
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
@@ -11,7 +11,7 @@ const volatile __u32 has_prev_state = 1;
 static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
                                        struct task_struct *task, __u32 state) {
   struct ls_loop *loop = ls_row(row);
-  struct ls_row_stacks *kept;
+  struct ls_row_stacks *kept = NULL;
   int runs = -1;
   __u64 now;
   if (!loop) return;
@@ -28,16 +28,21 @@ static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
   }
   ls_look_for(0);
   if (runs == 0) {
-    ls_leave(loop, row, task);
+    ls_leave(loop, row);
     return;
   }
+  if (kept && ls_begin_idle_sleep(loop, row, &kept->stack[~kept->longest & 1], task, now)) return;
   ls_switch_out(loop, task, state, now);
   if (runs) ls_name_lock(loop, row, thread);
 }
 
 static __always_inline void ls_row_in(__u32 row, struct task_struct *task) {
   struct ls_loop *loop = ls_row(row);
-  if (loop && ls_in_busy_phase(loop) && loop->off_cpu) ls_switch_in(loop, task, bpf_ktime_get_ns());
+  if (!loop) return;
+  if (ls_in_busy_phase(loop) && loop->off_cpu)
+    ls_switch_in(loop, task, bpf_ktime_get_ns());
+  else if (loop->phase == LS_PHASE_POLL)
+    ls_end_idle_sleep(loop, row);
 }
 
 SEC("tp_btf/sched_switch")
@@ -89,7 +94,7 @@ static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thre
   runs = ls_walk(ls_thread_pointer(task), thread, stack) ? ls_was_met(row, stack) : -1;
   ls_look_for(0);
   if (runs == 0) {
-    ls_leave(loop, row, task);
+    ls_leave(loop, row);
     return 0;
   }
   run = ls_run_of(row);

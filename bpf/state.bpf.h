@@ -55,7 +55,8 @@ struct ls_scratch {
   __u64 wanted_self;  // 0: any
   __u64 wanted_anchor;
   __u64 wanted_instruction;
-  __u64 met_self;  // the first argument of the innermost frame of `wanted_code`
+  __u64 met_self;   // the first argument of the innermost frame of `wanted_code`
+  __u64 met_inner;  // and the code object of the frame that it called
   __u32 met;
   __u32 pad_met;
   __u64 run_once_frame;  // of asyncio's _run_once, 0 none; and the frame that it called
@@ -161,6 +162,15 @@ LS_MAP struct {
   __type(key, __u32);
   __type(value, struct ls_run);
 } runs SEC(".maps");
+
+// By thread pointer, as pthread_self() gives it.
+LS_MAP struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, LS_MAX_ADOPTIONS);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, __u64);
+  __type(value, struct ls_adoption);
+} adoptions SEC(".maps");
 
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);

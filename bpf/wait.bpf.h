@@ -239,9 +239,11 @@ static __always_inline bool ls_is_stopped(struct task_struct *task, __u32 state)
   return BPF_CORE_READ(task, flags) & LS_PF_FROZEN;
 }
 
-// Fills `wait` for the task that leaves the CPU now, in `state` (0: preempted).
+// Fills `wait` for the task that leaves the CPU now, in `state` (0: preempted), or has left it:
+// then it is not the current one, and what the call's arguments point to cannot be read.
 static __always_inline void ls_classify_wait(struct task_struct *task, __u32 state, __u64 now,
                                              struct ls_wait *wait) {
+  bool is_foreign = task != (struct task_struct *)bpf_get_current_task_btf();
   const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
   struct file *file;
   __u32 kind;
@@ -276,8 +278,17 @@ static __always_inline void ls_classify_wait(struct task_struct *task, __u32 sta
   switch (kind) {
     case LS_WAIT_FD_FIRST: wait->fd = (__s32)wait->args[0]; break;
     case LS_WAIT_EPOLL: wait->fd = (__s32)wait->args[0]; break;
-    case LS_WAIT_POLL: wait->fd = ls_polled_fd(number, wait->args); break;
+    case LS_WAIT_POLL:
+      if (is_foreign) {
+        // What it polls on stands in memory that is not readable from here.
+        bool on_nothing = wait->args[number == __NR_poll || number == __NR_ppoll ? 1 : 0] == 0;
+        wait->cause = on_nothing ? LS_CAUSE_SLEEP : LS_CAUSE_NETWORK;
+        return;
+      }
+      wait->fd = ls_polled_fd(number, wait->args);
+      break;
     case LS_WAIT_PATH:
+      if (is_foreign) return;
       wait->object = LS_OBJECT_PATH;
       bpf_probe_read_user_str(wait->names, sizeof(wait->names),
                               ls_path_argument(number, wait->args));

@@ -103,6 +103,7 @@ enum ls_loop_flag {
   LS_LOOP_NATIVE = 64,      // user space: native code polls (uvloop), from any stack depth
   LS_LOOP_UNWATCHED = 128,  // with REJECTED: a loop that is not to be watched, for now
   LS_LOOP_RELEASED = 32,    // the kernel is done with the row; user space may free it
+  LS_LOOP_ADOPTED = 512,    // found in its busy phase; what it polls on is not known
   LS_LOOP_BY_OBJECT = 256,  // with REJECTED: native code polls, the verdict is of this poll object
 };
 
@@ -189,17 +190,21 @@ enum ls_run_flag {
   LS_RUN_BY_SELF = 2,     // several loops may run the method on one thread: its self tells which
   LS_RUN_BY_ANCHOR = 4,   // native code polls: the Python frame that called it tells
   LS_RUN_IDLE_SLEEP = 8,  // a sleep in `idle_code` is the loop's poll call
+  LS_RUN_IS_IDLE = 16,    // of an adopted loop: it is in such a sleep now
 };
 struct ls_run {
   __u64 code;       // address of the run method's code object
   __u64 idle_code;  // of the function by which the loop sleeps when it has nothing to poll, 0 none
-  __u32 flags;      // enum ls_run_flag
-  __u16 thread_frame;  // as in ls_python, so that a poll call needs no look-up
+  __u64 callback_code;  // of an adopted loop: of the function through which it ran its callback
+  __u32 flags;          // enum ls_run_flag
+  __u16 thread_frame;   // as in ls_python, so that a poll call needs no look-up
   __u16 cframe_frame;
   __u16 frame_instruction;
   __u16 pad[3];
   // Written by the kernel side.
-  __u64 self;                // the method's first argument, 0 not learned yet
+  __u64 self;      // the method's first argument, 0 not learned yet
+  __u32 sleeping;  // 1: in its idle sleep
+  __u32 pad_sleeping;
   __u64 anchor;              // address of the innermost frame at the poll call
   __u64 anchor_instruction;  // where it stood
   __u64 inside_ns;           // when the loop was last seen to run in its busy phase
@@ -341,6 +346,23 @@ struct ls_chain_entry {
   __u64 time_ns;
 };
 #define LS_CHAIN_HOLDS_NS 30000000000ULL
+
+// A thread whose loop is to be watched although it does not poll now.
+struct ls_adoption {
+  __u32 tgid;
+  __u32 native;  // 1: native code polls for the loop
+  struct ls_run run;
+};
+#define LS_MAX_ADOPTIONS 1024
+
+// What became of it.
+struct ls_adopted {
+  __u64 thread_pointer;
+  __u32 tid;
+  __u32 row;
+  __u32 generation;
+  __u32 pad;
+};
 
 enum ls_end_reason {
   LS_END_THREAD_EXIT = 1,

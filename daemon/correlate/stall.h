@@ -53,10 +53,11 @@ struct Stall {
   uint64_t end_ns = 0;     // in progress: when it was looked at
   uint64_t iteration = 0;  // its number in the loop, from 1; 0 not known
   bool in_progress = false;
-  bool nested = false;             // another loop polled on the thread meanwhile
-  uint32_t gil_waits = 0;          // how often the interpreter lock was waited for
-  uint32_t killed_by = 0;          // the signal that ended the process during the stall, else 0
-  CauseTimes causes{};             // adds up to end_ns - start_ns
+  bool at_least = false;   // it had begun before it could be seen: start_ns is when it was found
+  bool nested = false;     // another loop polled on the thread meanwhile
+  uint32_t gil_waits = 0;  // how often the interpreter lock was waited for
+  uint32_t killed_by = 0;  // the signal that ended the process during the stall, else 0
+  CauseTimes causes{};     // adds up to end_ns - start_ns
   std::optional<ls_wait> wait;     // the longest
   std::optional<Delayed> delayed;  // nothing while it runs, or where that was lost
   ls_probed probed{};              // what CPython's own probes told

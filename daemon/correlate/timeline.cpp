@@ -81,6 +81,7 @@ Timeline::Loop* Timeline::find(LoopId id) {
 void Timeline::found(Loop& loop, const Stall& one, Findings& findings) {
   Stall stall = one;
   stall.kind = loop.kind;
+  stall.at_least = loop.last.flags & LS_LOOP_ADOPTED;
   if (loop.stage == Stage::kWatched)
     findings.stalls.push_back(stall);
   else if (loop.stage == Stage::kUndecided && loop.held.size() < kMaxHeldStalls)
@@ -348,7 +349,8 @@ Findings Timeline::on_state(const LoopState& event) {
     found(loop, stall, findings);
   }
   uint64_t age = is_stalling(state) ? difference(event.time_ns, state.phase_start_ns) : 0;
-  uint64_t long_ns = threshold_of(loop) * kInProgressFactor;
+  // One that may last for ever already is told at once.
+  uint64_t long_ns = threshold_of(loop) * (state.flags & LS_LOOP_ADOPTED ? 1 : kInProgressFactor);
   if (age >= long_ns) {
     if (loop.open_start_ns != state.phase_start_ns) {
       loop.open_start_ns = state.phase_start_ns;

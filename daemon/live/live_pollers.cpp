@@ -1,5 +1,6 @@
 // The part of the live source that judges what polls: is it a loop, and how is it told later
 // whether that loop runs?
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -16,6 +17,19 @@
 #include "daemon/python/process_memory.h"
 
 namespace loopsight {
+namespace {
+
+// "select (selectors.py:469) < _run_once (…": the innermost frames, for the log.
+std::string way_of(const std::vector<Frame>& frames) {
+  constexpr size_t kMost = 4;
+  std::string way;
+  for (size_t i = 0; i < std::min(frames.size(), kMost); i++)
+    way += fmt::format("{}{} ({}:{})", i == 0 ? "" : " < ", frames[i].function, frames[i].file,
+                       frames[i].line);
+  return way.empty() ? "no Python frames" : way;
+}
+
+}  // namespace
 
 // What is known of an interpreter only once its loop runs: where asyncio keeps its tasks, and which
 // code object is _run_once, whose frame tells how many callbacks an iteration has.
@@ -42,16 +56,17 @@ void LiveSource::refine_layout(uint32_t tgid, const std::vector<Frame>& frames,
 
 // Says to the kernel side how it is told whether a loop runs.
 void LiveSource::track(uint32_t row, uint32_t generation, uint32_t tgid, const Judgement& judgement,
-                       const ls_stack& stack) {
+                       const std::vector<Frame>& frames, const ls_stack& stack) {
   auto known = layouts_.find(tgid);
   if (known == layouts_.end() || stack.count == 0) return;
   ls_run run{};
   if (judgement.running) {
     const RunningLoop& loop = *judgement.running;
-    if (loop.outer >= stack.count || loop.greenlets) return;
+    if (loop.outer >= stack.count) return;
     run.code = stack.frames[loop.outer].code;
-    run.flags = LS_RUN_TRACKED;
+    if (!loop.greenlets) run.flags = LS_RUN_TRACKED;
     if (loop.by_self) run.flags |= LS_RUN_BY_SELF;
+    if (loop.sleeps) run.idle_code = stack.frames[idle_frame(loop, frames)].code;
   } else if (judgement.kind == LoopKind::kUvloop) {
     run.flags = LS_RUN_TRACKED | LS_RUN_BY_ANCHOR;
     run.thread_frame = known->second.thread_frame;
@@ -176,8 +191,8 @@ Result<void> LiveSource::refuse(const PollerSeen& event, const Judgement& judgem
   const ls_poller& record = event.record;
   rejected_++;
   refused_.on_refused(event, judgement.reason, frames);
-  spdlog::debug("pid {} tid {}: no loop ({})", record.header.tgid, record.header.tid,
-                judgement.reason);
+  spdlog::debug("pid {} tid {}: no loop ({}), polled by {}", record.header.tgid,
+                record.header.tid, judgement.reason, way_of(frames));
   if (!judgement.by_object)
     tracer_.judge_chain(record.header.tgid, record.chain, LS_CHAIN_NO_LOOP, record.header.time_ns);
   if (record.borrowed) return {};
@@ -194,8 +209,10 @@ Result<void> LiveSource::accept(const PollerSeen& event, const Judgement& judgem
   const ls_poller& record = event.record;
   uint32_t tgid = record.header.tgid;
   refine_layout(tgid, frames, stack);
-  track(record.row, record.generation, tgid, judgement, stack);
+  track(record.row, record.generation, tgid, judgement, frames, stack);
   tracer_.set_verdict(record.row, record.generation, true, judgement.is_native);
+  pointers_[record.row] = {
+      .generation = record.generation, .tgid = tgid, .thread_pointer = record.thread_pointer};
   if (auto layout = layouts_.find(tgid); layout != layouts_.end())
     pools_.watch(tgid, layout->second);
   if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
@@ -233,6 +250,7 @@ void LiveSource::attend(uint64_t now_ns) {
     layouts_[tgid] = *layout;
     tracer_.set_python(tgid, *layout);
     (void)tracer_.set_process(tgid, LS_PROCESS_PYTHON);
+    search_later(tgid, now_ns);
     beginnings_.settle(tgid);
   }
 }

@@ -78,7 +78,7 @@ class LiveSource {
   Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
   void refine_layout(uint32_t tgid, const std::vector<Frame>& frames, const ls_stack& stack);
   void track(uint32_t row, uint32_t generation, uint32_t tgid, const Judgement& judgement,
-             const ls_stack& stack);
+             const std::vector<Frame>& frames, const ls_stack& stack);
   Result<void> learn_codes(uint32_t tgid, const ls_python& layout, const ls_stack& stack);
   std::optional<OutsideStack> look_at_thread(uint32_t tgid, uint64_t thread_pointer);
   Result<void> judge(const PollerSeen& event, const ProcessFacts& facts, ls_stack& stack);
@@ -87,6 +87,15 @@ class LiveSource {
   Result<void> accept(const PollerSeen& event, const Judgement& judgement,
                       const std::vector<Frame>& frames, const ls_stack& stack);
   std::vector<Frame> resolve(uint32_t tgid, const ls_stack& stack) const;
+  struct Adoption {
+    LoopKind kind = LoopKind::kUnknown;
+    ls_adoption wanted{};
+  };
+  std::optional<Adoption> adoption_of(uint32_t tgid, const ls_stack& stack,
+                                      const std::vector<Frame>& frames, bool has_uvloop) const;
+  Result<void> adopt_loops(uint32_t tgid, uint64_t now_ns);
+  Result<void> look_for_loops(uint64_t now_ns);
+  void search_later(uint32_t tgid, uint64_t now_ns);
   void follow_wakers(const StallEnded& event);
   void on_exit(const ProcessExit& event);
   void forget_names(uint32_t tgid);
@@ -120,7 +129,19 @@ class LiveSource {
     bool stalling = false;
     uint64_t caught_wait_ns = 0;  // the beginning of the wait whose frames were read while it lasts
   };
-  std::map<uint32_t, Shown> shown_;        // by row
+  std::map<uint32_t, Shown> shown_;  // by row
+  // Of the loops' threads, by row: for frames that only a look from outside can tell.
+  struct Thread {
+    uint32_t generation = 0;
+    uint32_t tgid = 0;
+    uint64_t thread_pointer = 0;
+  };
+  std::map<uint32_t, Thread> pointers_;
+  struct Search {
+    uint64_t next_ns = 0;
+    uint64_t pause_ns = 0;
+  };
+  std::map<uint32_t, Search> searched_;    // processes without a loop yet, by tgid
   std::map<uint32_t, ls_python> layouts_;  // by tgid
   std::map<uint32_t, int64_t> execs_;      // when it was seen, CLOCK_REALTIME ns, by tgid
   using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;

@@ -65,7 +65,14 @@ Result<void> LiveSource::catch_wait(uint32_t row, const ls_loop& loop, uint64_t 
   Shown& shown = shown_[row];
   if (shown.caught_wait_ns == loop.wait.start_ns) return {};
   auto stack = tracer_.read_wait_stack(row);
-  if (!stack || stack->count == 0 || stack->count > LS_MAX_FRAMES) return {};
+  if (!stack || stack->count == 0 || stack->count > LS_MAX_FRAMES) {
+    // It went to sleep before the kernel side could read its frames.
+    auto thread = pointers_.find(row);
+    if (thread == pointers_.end() || thread->second.generation != loop.generation) return {};
+    auto outside = look_at_thread(loop.tgid, thread->second.thread_pointer);
+    if (!outside || outside->stack.count == 0) return {};
+    stack = outside->stack;
+  }
   if (auto learned = learn_codes(loop.tgid, layout->second, *stack); !learned) return learned;
   auto after = tracer_.read_row(row);
   if (!after || after->generation != loop.generation || !after->off_cpu ||

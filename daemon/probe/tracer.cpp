@@ -56,7 +56,7 @@ bool is_required(std::string_view probe) {
 bool is_attached_later(std::string_view name) {
   return name == "cpu_sample" || name == "gc_probe" || name == "import_probe" ||
          name == "audit_probe" || name == "function_probe" || name == "mapped_file" ||
-         name.starts_with("waker_");
+         name == "adopt_thread" || name.starts_with("waker_");
 }
 
 // The one line for a kernel that lacks what we cannot do without; "" where it has all of it.

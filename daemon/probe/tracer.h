@@ -93,6 +93,10 @@ class Tracer {
   // The frames at the beginning of the newest wait of a row's busy phase.
   std::optional<ls_stack> read_wait_stack(uint32_t row) const;
 
+  // Gives rows to threads of a process whose loops do not poll now, by pthread_self(); those that
+  // have met a poll call meanwhile get none.
+  std::vector<ls_adopted> adopt(uint32_t tgid, const std::map<uint64_t, ls_adoption>& threads);
+
   // Has the kernel tell who wakes loops that wait for locks; costs every context switch while it is
   // on. Errors: the kernel refuses.
   Result<void> follow_wakers(bool on);

@@ -13,7 +13,6 @@ using std::string_view_literals::operator""sv;
 
 constexpr std::array kAsyncioCallers = {"run_forever"sv, "run_until_complete"sv};
 constexpr std::array kTrioPolls = {"get_events"sv};
-constexpr std::array kTrioCallers = {"run"sv};
 constexpr std::array kTwistedPolls = {"doPoll"sv, "doSelect"sv, "doIteration"sv};
 constexpr std::array kKombuPolls = {"poll"sv, "_poll"sv};
 constexpr std::array kKombuCallers = {"asynloop"sv};
@@ -30,10 +29,9 @@ constexpr RunMethod kRunMethods[] = {
      .callers = kAsyncioCallers,
      .by_self = true},
     {.module = "trio._core._run",
-     .function = "unrolled_run",
+     .function = "run",
      .kind = LoopKind::kTrio,
-     .polls = kTrioPolls,
-     .callers = kTrioCallers},
+     .polls = kTrioPolls},
     {.module = "twisted.internet.base",
      .function = "mainLoop",
      .kind = LoopKind::kTwisted,
@@ -154,6 +152,12 @@ bool is_of_module(std::string_view file, std::string_view module) {
       return true;
   }
   return false;
+}
+
+size_t idle_frame(const RunningLoop& loop, const std::vector<Frame>& frames) {
+  // Eventlet's hub sleeps in its wait(), kombu's in its run method.
+  bool in_wait = loop.method > 0 && last_name(frames[loop.method - 1].function) == "wait";
+  return in_wait ? loop.method - 1 : loop.method;
 }
 
 std::optional<ConfiguredRunMethod> parse_run_method(std::string_view text) {

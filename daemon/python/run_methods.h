@@ -54,6 +54,9 @@ struct RunningLoop {
 std::optional<RunningLoop> find_running_loop(const std::vector<Frame>& frames,
                                              std::span<const ConfiguredRunMethod> configured = {});
 
+// Of a loop that sleeps with nothing to poll on: the index of the frame that then is the innermost.
+size_t idle_frame(const RunningLoop& loop, const std::vector<Frame>& frames);
+
 // True where the file of a frame is that of a module, wherever it lies: in a folder, in an archive,
 // frozen, or named by a relative path.
 bool is_of_module(std::string_view file, std::string_view module);

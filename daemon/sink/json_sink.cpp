@@ -175,6 +175,7 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"unit", text_or_null(process.unit)},
           {"python", text_or_null(process.python)},
           {"loop", name_of(stall.kind)},
+          {"at_least", report.stall.at_least},
           {"in_progress", stall.in_progress},
           {"duration_seconds", seconds(stall.duration_ns())},
           {"cause", kCauseNames[report.cause]},

@@ -1,0 +1,172 @@
+// The part of the live source that finds loops which do not poll while it comes: they hang in a
+// callback, or sleep where other loops poll. Their threads' frames, read from outside, tell them.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "daemon/base/clock.h"
+#include "daemon/event/codec.h"
+#include "daemon/host/proc.h"
+#include "daemon/live/live_source.h"
+#include "daemon/python/plumbing.h"
+#include "daemon/python/thread_states.h"
+
+namespace loopsight {
+namespace {
+
+constexpr size_t kMostReads = 400'000;  // of one process's memory, about a second
+constexpr uint64_t kFirstPauseNs = 500'000'000;
+constexpr uint64_t kLongestPauseNs = 60'000'000'000;
+constexpr uint64_t kTickBudgetNs = 20'000'000;
+
+struct Seen {
+  uint64_t thread_pointer = 0;
+  ls_stack stack{};
+};
+
+std::vector<Seen> read_stacks(uint32_t tgid, const ls_python& python) {
+  RemoteMemory memory(tgid, kMostReads);
+  std::vector<Seen> stacks;
+  for (const ThreadState& state : read_thread_states(memory, python, LS_MOST_THREADS)) {
+    if (state.frame == 0) continue;
+    ls_stack stack = to_stack(walk_frames(memory, python, state.frame, LS_MAX_FRAMES + 1));
+    if (stack.count > 0) stacks.push_back({.thread_pointer = state.thread_id, .stack = stack});
+  }
+  return stacks;
+}
+
+// asyncio's own ways to run a loop, whose frames stand outside of uvloop's, which has none.
+std::optional<size_t> find_runner(const std::vector<Frame>& frames) {
+  for (size_t i = 0; i < frames.size(); i++) {
+    std::string_view function = last_name(frames[i].function);
+    if ((function == "run" && is_of_module(frames[i].file, "asyncio.runners")) ||
+        (function == "run" && is_of_module(frames[i].file, "uvloop")))
+      return i;
+  }
+  return std::nullopt;
+}
+
+bool maps_uvloop(const std::string& proc_root, uint32_t tgid) {
+  auto mappings = read_mappings(proc_root, tgid);
+  return std::any_of(mappings.begin(), mappings.end(), [](const Mapping& mapping) {
+    return mapping.path.find("/uvloop/") != std::string::npos;
+  });
+}
+
+}  // namespace
+
+// How a thread's loop is to be watched that does not poll; nothing where it polls, or has none.
+std::optional<LiveSource::Adoption> LiveSource::adoption_of(uint32_t tgid, const ls_stack& stack,
+                                                            const std::vector<Frame>& frames,
+                                                            bool has_uvloop) const {
+  Adoption adoption;
+  adoption.wanted.tgid = tgid;
+  ls_run& run = adoption.wanted.run;
+  auto loop = find_running_loop(frames, loops_);
+  if (!loop) {
+    auto runner = has_uvloop ? find_runner(frames) : std::nullopt;
+    if (!runner || *runner == 0) return std::nullopt;
+    adoption.kind = LoopKind::kUvloop;
+    adoption.wanted.native = 1;
+    return adoption;
+  }
+  if (loop->method >= stack.count) return std::nullopt;
+  adoption.kind = loop->kind;
+  run.code = stack.frames[loop->method].code;
+  run.flags = loop->greenlets ? 0 : LS_RUN_TRACKED;
+  if (loop->sleeps) run.idle_code = stack.frames[idle_frame(*loop, frames)].code;
+  if (!loop->polls) {
+    if (loop->method > 0) run.callback_code = stack.frames[loop->method - 1].code;
+    return adoption;
+  }
+  // Where it polls it is met when it comes back from there; where it sleeps it need not poll ever.
+  if (!loop->sleeps) return std::nullopt;
+  run.flags |= LS_RUN_IS_IDLE;
+  return adoption;
+}
+
+Result<void> LiveSource::adopt_loops(uint32_t tgid, uint64_t now_ns) {
+  auto layout = layouts_.find(tgid);
+  if (layout == layouts_.end() || unwatched_.contains(tgid)) return {};
+  auto stacks =
+      reads_->of(tgid, [tgid, python = layout->second] { return read_stacks(tgid, python); });
+  if (!stacks) return {};
+  bool has_uvloop = maps_uvloop(reader_.proc_root(), tgid);
+  std::map<uint64_t, ls_adoption> wanted;
+  std::map<uint64_t, std::pair<LoopKind, const Seen*>> found;
+  for (const Seen& seen : *stacks) {
+    if (auto learned = learn_codes(tgid, layout->second, seen.stack); !learned) return learned;
+    auto frames = resolve(tgid, seen.stack);
+    auto adoption = adoption_of(tgid, seen.stack, frames, has_uvloop);
+    if (!adoption || wanted.size() >= LS_MAX_ADOPTIONS) continue;
+    wanted[seen.thread_pointer] = adoption->wanted;
+    found[seen.thread_pointer] = {adoption->kind, &seen};
+  }
+  std::erase_if(wanted, [&](const auto& one) {
+    return std::any_of(pointers_.begin(), pointers_.end(), [&](const auto& row) {
+      return row.second.tgid == tgid && row.second.thread_pointer == one.first;
+    });
+  });
+  if (wanted.empty()) return {};
+  for (const ls_adopted& one : tracer_.adopt(tgid, wanted)) {
+    auto row = tracer_.read_row(one.row);
+    auto kind = found.find(one.thread_pointer);
+    if (!row || kind == found.end()) continue;
+    pointers_[one.row] = {
+        .generation = one.generation, .tgid = tgid, .thread_pointer = one.thread_pointer};
+    if (rules_)
+      if (auto known = known_.find(tgid); known != known_.end())
+        tracer_.set_threshold(one.row, one.generation, policy_of(known->second).threshold_ns);
+    spdlog::debug("pid {} tid {}: {} that does not poll now", tgid, one.tid,
+                  name_of(kind->second.first));
+    pools_.watch(tgid, layout->second);
+    if (auto added = show(one.row, *row, now_ns); !added) return added;
+    if (auto added = add(encode(LoopVerdict{.time_ns = now_ns,
+                                            .row = one.row,
+                                            .generation = one.generation,
+                                            .is_loop = true,
+                                            .kind = kind->second.first}));
+        !added)
+      return added;
+    (void)tracer_.sample_thread(one.row, one.tid);
+  }
+  return {};
+}
+
+// Looks again at the processes in which no loop was seen yet, ever more seldom.
+Result<void> LiveSource::look_for_loops(uint64_t now_ns) {
+  uint64_t spent_ns = 0;
+  for (auto entry = searched_.begin(); entry != searched_.end();) {
+    auto& [tgid, search] = *entry;
+    bool is_done = !layouts_.contains(tgid) ||
+                   std::any_of(pointers_.begin(), pointers_.end(),
+                               [&](const auto& row) { return row.second.tgid == tgid; });
+    if (is_done) {
+      entry = searched_.erase(entry);
+      continue;
+    }
+    if (now_ns >= search.next_ns && spent_ns < kTickBudgetNs) {
+      uint64_t begin = monotonic_now_ns();
+      if (auto adopted = adopt_loops(tgid, now_ns); !adopted) return adopted;
+      uint64_t took = monotonic_now_ns() - begin;
+      spent_ns += took;
+      // At most a hundredth of the time that passes.
+      search.pause_ns = std::min(std::max(search.pause_ns * 2, took * 100), kLongestPauseNs);
+      search.next_ns = now_ns + search.pause_ns;
+    }
+    ++entry;
+  }
+  return {};
+}
+
+void LiveSource::search_later(uint32_t tgid, uint64_t now_ns) {
+  constexpr size_t kMostSearched = 4096;
+  if (searched_.size() < kMostSearched)
+    searched_.try_emplace(tgid,
+                          Search{.next_ns = now_ns + kFirstPauseNs, .pause_ns = kFirstPauseNs});
+}
+
+}  // namespace loopsight
