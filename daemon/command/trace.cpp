@@ -17,6 +17,8 @@
 namespace loopsight {
 namespace {
 
+constexpr int kNothingSeen = 4;  // exit status
+
 Result<void> check_pids(const std::vector<uint32_t>& pids, bool functions) {
   ProcessReader reader;
   for (uint32_t pid : pids) {
@@ -107,7 +109,9 @@ Result<int> trace(const TraceConfig& config) {
     return tl::make_unexpected(finished.error());
   if (recorder)
     if (auto closed = recorder->close(); !closed) return tl::make_unexpected(closed.error());
-  return status;
+  // What was asked for by name and has no loop is no success.
+  bool has_found = pipeline.has_seen_loops() || config.selection.all;
+  return *status == 0 && !has_found ? kNothingSeen : *status;
 }
 
 }  // namespace loopsight

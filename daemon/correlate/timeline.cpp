@@ -359,6 +359,7 @@ Findings Timeline::on_state(const LoopState& event) {
     if (age >= loop.next_report_ns) {
       loop.next_report_ns = std::max(loop.next_report_ns, long_ns) * 2;
       while (loop.next_report_ns <= age) loop.next_report_ns *= 2;
+      if (state.flags & LS_LOOP_ADOPTED) loop.next_report_ns = age * 2;
       Stall stall = open_phase(loop, event.time_ns);
       stall.in_progress = true;
       take_samples(loop, stall);

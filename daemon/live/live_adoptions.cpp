@@ -27,12 +27,27 @@ struct Seen {
   ls_stack stack{};
 };
 
+// A thread that computes changes its innermost frames while they are read: then it is read anew.
+ls_stack read_whole_stack(const RemoteMemory& memory, const ls_python& python,
+                          const ThreadState& state) {
+  constexpr int kMostTries = 30;
+  ls_stack stack{};
+  uint64_t frame = state.frame;
+  for (int i = 0; i < kMostTries; i++) {
+    stack = to_stack(walk_frames(memory, python, frame, LS_MAX_FRAMES + 1));
+    if (stack.count > 0 && (stack.end == LS_STACK_COMPLETE || stack.end == LS_STACK_CUT)) break;
+    frame = read_frame_of(memory, python, state.address);
+    if (frame == 0) break;
+  }
+  return stack;
+}
+
 std::vector<Seen> read_stacks(uint32_t tgid, const ls_python& python) {
   RemoteMemory memory(tgid, kMostReads);
   std::vector<Seen> stacks;
   for (const ThreadState& state : read_thread_states(memory, python, LS_MOST_THREADS)) {
     if (state.frame == 0) continue;
-    ls_stack stack = to_stack(walk_frames(memory, python, state.frame, LS_MAX_FRAMES + 1));
+    ls_stack stack = read_whole_stack(memory, python, state);
     if (stack.count > 0) stacks.push_back({.thread_pointer = state.thread_id, .stack = stack});
   }
   return stacks;

@@ -191,8 +191,8 @@ Result<void> LiveSource::refuse(const PollerSeen& event, const Judgement& judgem
   const ls_poller& record = event.record;
   rejected_++;
   refused_.on_refused(event, judgement.reason, frames);
-  spdlog::debug("pid {} tid {}: no loop ({}), polled by {}", record.header.tgid,
-                record.header.tid, judgement.reason, way_of(frames));
+  spdlog::debug("pid {} tid {}: no loop ({}), polled by {}", record.header.tgid, record.header.tid,
+                judgement.reason, way_of(frames));
   if (!judgement.by_object)
     tracer_.judge_chain(record.header.tgid, record.chain, LS_CHAIN_NO_LOOP, record.header.time_ns);
   if (record.borrowed) return {};

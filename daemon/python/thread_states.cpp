@@ -59,6 +59,12 @@ std::vector<ThreadState> read_thread_states(const RemoteMemory& memory, const ls
   return states;
 }
 
+uint64_t read_frame_of(const RemoteMemory& memory, const ls_python& python, uint64_t address) {
+  uint64_t next = 0;
+  auto state = read_thread_state(memory, python, address, next);
+  return state ? state->frame : 0;
+}
+
 std::optional<PythonFrame> read_frame(const RemoteMemory& memory, const ls_python& python,
                                       uint64_t address) {
   for (size_t shim = 0; shim <= LS_MAX_SHIMS; shim++) {

@@ -33,6 +33,9 @@ struct FrameWalk {
 std::vector<ThreadState> read_thread_states(const RemoteMemory& memory, const ls_python& python,
                                             size_t most);
 
+// The innermost frame of the thread state at `address` now; 0 where it has none.
+uint64_t read_frame_of(const RemoteMemory& memory, const ls_python& python, uint64_t address);
+
 // The frame at `address`, or the first one outwards that is not the entry of a C call; one with
 // address 0 where there is none. Nothing where what is there is no frame.
 std::optional<PythonFrame> read_frame(const RemoteMemory& memory, const ls_python& python,

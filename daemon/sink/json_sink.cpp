@@ -175,7 +175,6 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"unit", text_or_null(process.unit)},
           {"python", text_or_null(process.python)},
           {"loop", name_of(stall.kind)},
-          {"at_least", report.stall.at_least},
           {"in_progress", stall.in_progress},
           {"duration_seconds", seconds(stall.duration_ns())},
           {"cause", kCauseNames[report.cause]},
@@ -200,7 +199,8 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"inferred", inferred_json(report.moved)},
           {"pod", text_or_null(process.pod)},
           {"gil_waits", gil_waits_json(report.gil_waits)},
-          {"waited_for", waited_for_json(report.waited_for)}};
+          {"waited_for", waited_for_json(report.waited_for)},
+          {"at_least", stall.at_least}};
 }
 
 Json executor_json(const ExecutorReport& report, const WallClock& clock, const std::string& host) {
@@ -235,6 +235,30 @@ Json executor_json(const ExecutorReport& report, const WallClock& clock, const s
           {"advice", report.advice}};
 }
 
+// The CPython processes without a loop, with what polled there and why that is none.
+Json no_loops_json(const std::vector<NoLoop>& processes) {
+  Json all = Json::array();
+  for (const NoLoop& process : processes) {
+    Json pollers = Json::array();
+    for (const NoLoop::Poller& poller : process.pollers) {
+      Json frames = Json::array();
+      for (const Frame& frame : poller.frames)
+        frames.push_back(
+            {{"function", frame.function}, {"file", frame.file}, {"line", frame.line}});
+      pollers.push_back({{"tid", poller.tid},
+                         {"syscall", poller.syscall},
+                         {"reason", poller.reason},
+                         {"frames", std::move(frames)},
+                         {"times", poller.times}});
+    }
+    all.push_back({{"pid", process.pid},
+                   {"program", process.program},
+                   {"python", text_or_null(process.python)},
+                   {"pollers", std::move(pollers)}});
+  }
+  return all;
+}
+
 Json summary_json(const Summary& summary) {
   Json loops = Json::array();
   uint64_t busy = 0;
@@ -261,7 +285,8 @@ Json summary_json(const Summary& summary) {
           {"causes", causes_json(summary.busy)},
           {"loops", std::move(loops)},
           // Beyond the contract's keys.
-          {"watched_seconds", seconds(summary.watched_ns)}};
+          {"watched_seconds", seconds(summary.watched_ns)},
+          {"no_loops", no_loops_json(summary.no_loops)}};
 }
 
 Result<void> JsonSink::on_stall(const StallReport& report) {

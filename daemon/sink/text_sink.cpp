@@ -167,7 +167,8 @@ Result<void> TextSink::on_stall(const StallReport& report) {
   const Stall& stall = report.stall;
   std::string time = format_utc(clock_.realtime_ns(stall.start_ns)).substr(11, 12);
   std::string duration = format_duration(stall.duration_ns());
-  const char* verb = stall.in_progress ? "is stalled for" : "stalled for";
+  std::string verb = stall.in_progress ? "is stalled for" : "stalled for";
+  if (stall.at_least) verb += " at least";
   auto style = report.host_to_blame ? fmt::fg(fmt::terminal_color::yellow)
                                     : fmt::fg(fmt::terminal_color::red) | fmt::emphasis::bold;
   std::string text =
@@ -214,12 +215,36 @@ Result<void> TextSink::on_executor(const ExecutorReport& report) {
   return write(out_, text);
 }
 
+namespace {
+
+// Why no loop was seen: what there was, and what of it polled.
+std::string nothing_seen(const Summary& summary) {
+  if (summary.no_loops.empty())
+    return "\nno event loop was seen: no CPython program polled in a loop meanwhile\n";
+  std::string text = "\nno event loop was seen\n";
+  for (const NoLoop& process : summary.no_loops) {
+    text +=
+        fmt::format("  pid {} {} (CPython {}): {}\n", process.pid, process.program, process.python,
+                    process.pollers.empty() ? "none of its threads polled" : "what polled:");
+    for (const NoLoop::Poller& poller : process.pollers) {
+      text += fmt::format("    thread {} in {}: {}\n", poller.tid, poller.syscall, poller.reason);
+      if (!poller.frames.empty())
+        text += fmt::format("      in {} ({}:{})\n", poller.frames[0].function,
+                            poller.frames[0].file, poller.frames[0].line);
+    }
+    if (process.more > 0) text += fmt::format("    and {} more\n", process.more);
+  }
+  text += "  'loops:' in loopsight.yml names the run method of a loop that is not known\n";
+  return text;
+}
+
+}  // namespace
+
 Result<void> TextSink::on_summary(const Summary& summary) {
   if (options_.quiet) return {};
   uint64_t busy = 0;
   for (uint64_t ns : summary.busy) busy += ns;
-  if (summary.loops.empty())
-    return write(out_, "\nno event loop was seen: no CPython program polled in a loop meanwhile\n");
+  if (summary.loops.empty()) return write(out_, nothing_seen(summary));
   std::string text = fmt::format(
       "\n{} {} in {} iterations of {} {} over {}; busy {}, idle {}\n", summary.stalls,
       summary.stalls == 1 ? "stall" : "stalls", summary.iterations, summary.loops.size(),

@@ -3,7 +3,9 @@
 #include <poll.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <string>
 #include <thread>
 
@@ -57,17 +59,49 @@ TEST_F(TracerTest, AsksOnceWhatPolls) {
   ASSERT_EQ(pollers.size(), 1U);
   EXPECT_EQ(pollers[0].record.epoll_fd, epoll_);
   EXPECT_EQ(pollers[0].record.process_known, 1U);
-  EXPECT_NE(pollers[0].record.stack[0], 0U);
+  // The user stack from its pointer up: what is there belongs to the C library.
+  EXPECT_TRUE(std::any_of(std::begin(pollers[0].record.stack), std::end(pollers[0].record.stack),
+                          [](uint64_t word) { return word != 0; }));
+  EXPECT_NE(pollers[0].record.thread_pointer, 0U);
+  EXPECT_EQ(pollers[0].record.chain, 0U);  // no Python frames
 }
 
 TEST_F(TracerTest, ForgetsWhatIsRejectedAndDoesNotAskAgain) {
   poll_once(epoll_);
   auto poller = take<PollerSeen>().at(0).record;
-  ASSERT_TRUE(tracer_->set_verdict(poller.row, poller.generation, false, false));
+  ASSERT_TRUE(tracer_->set_verdict(poller.row, poller.generation, false, false, true));
   iterate([] { sleep_ms(40); });
-  auto found = events();
-  ASSERT_EQ(found.size(), 1U);  // its end; no stall, no second question
-  EXPECT_EQ(std::get<LoopEnded>(found[0]).record.reason, static_cast<uint32_t>(LS_END_REJECTED));
+  // Its end; no stall, no second question.
+  std::vector<LoopEnded> ends;
+  for (const Event& event : events()) {
+    EXPECT_FALSE(std::holds_alternative<StallEnded>(event));
+    // Reading the ring buffer polls as well, on its own instance.
+    if (const auto* asked = std::get_if<PollerSeen>(&event))
+      EXPECT_NE(asked->record.epoll_fd, epoll_);
+    if (const auto* end = std::get_if<LoopEnded>(&event); end && end->record.row == poller.row)
+      ends.push_back(*end);
+  }
+  ASSERT_EQ(ends.size(), 1U);
+  EXPECT_EQ(ends[0].record.reason, static_cast<uint32_t>(LS_END_REJECTED));
+}
+
+TEST_F(TracerTest, AsksAgainWhereOnlyOtherFramesWereRejected) {
+  poll_once(epoll_);
+  auto poller = take<PollerSeen>().at(0).record;
+  ASSERT_TRUE(tracer_->set_verdict(poller.row, poller.generation, false, false));
+  poll_once(epoll_);
+  EXPECT_EQ(take<PollerSeen>().size(), 1U);
+}
+
+TEST_F(TracerTest, LetsAThreadAskOnlySoMuch) {
+  constexpr int kObjects = 100;
+  for (int i = 0; i < kObjects; i++) {
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    poll_once(epoll);
+    close(epoll);
+  }
+  EXPECT_GT(tracer_->counters()[LS_COUNT_ASKS_REFUSED], 0U);
+  EXPECT_LT(take<PollerSeen>().size(), static_cast<size_t>(kObjects));
 }
 
 TEST_F(TracerTest, RefusesAVerdictForAnEarlierOwner) {
@@ -187,13 +221,13 @@ TEST_F(TracerTest, CountsRecordsThatDoNotFitAndKeepsTheSumsRight) {
 }
 
 TEST_F(TracerTest, CountsLoopsThatDoNotFitAndTakesFreedRowsAgain) {
-  // One thread can hold two rows, so every instance beyond replaces one; without their being
-  // freed the table runs full.
-  for (int i = 0; i < LS_MAX_LOOPS + 50; i++) {
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    poll_once(epoll);
-    close(epoll);
-  }
+  // A thread that ends releases its row; without their being freed the table runs full.
+  for (int i = 0; i < LS_MAX_LOOPS + 50; i++)
+    std::thread([] {
+      int epoll = epoll_create1(EPOLL_CLOEXEC);
+      poll_once(epoll);
+      close(epoll);
+    }).join();
   EXPECT_GT(tracer_->counters()[LS_COUNT_LOOPS_FULL], 0U);
   for (uint32_t row : tracer_->used_rows()) {
     auto loop = tracer_->read_row(row);
