@@ -6,6 +6,8 @@
 namespace loopsight {
 namespace {
 
+constexpr uint64_t kEndOfTimeNs = UINT64_MAX / 2;
+
 using Clock = std::chrono::steady_clock;  // CLOCK_MONOTONIC
 
 uint64_t now_ns() { return static_cast<uint64_t>(Clock::now().time_since_epoch().count()); }
@@ -39,7 +41,7 @@ void LoginQueue::stop() {
 void LoginQueue::work() {
   std::unique_lock lock(mutex_);
   while (!stopping_ || order_.size() > 0) {
-    auto check = order_.take(stopping_ ? UINT64_MAX : now_ns());
+    auto check = order_.take(stopping_ ? kEndOfTimeNs : now_ns());
     if (check) {
       lock.unlock();
       (*check)();

@@ -60,7 +60,8 @@ std::string header_fault(const RequestHead& head) {
   }
   std::string_view length = head.header("Content-Length");
   bool has_length = head.count("Content-Length") > 0;
-  if (head.count("Content-Length") > 1) return "two lengths";
+  for (const char* once : {"Content-Length", "Authorization"})
+    if (head.count(once) > 1) return std::string("more than one ") + once;
   if (has_length && (length.empty() || length.find_first_not_of("0123456789") != length.npos))
     return "a length that is no number";
   if (has_length && head.count("Transfer-Encoding") > 0) return "a length and an encoding";
@@ -82,7 +83,7 @@ size_t RequestHead::count(std::string_view name) const {
 }
 
 std::string RequestHead::fault() const {
-  if (cut) return "a zero byte in the target";
+  if (cut) return "a zero byte";
   if (!target.starts_with('/') && !authority()) return "a target that is no path";
   if (std::string fault = target_fault(target); !fault.empty()) return fault;
   return header_fault(*this);

@@ -13,7 +13,7 @@ namespace loopsight {
 
 struct RequestHead {
   std::string target;  // not decoded
-  bool cut = false;    // a zero byte stood behind `target` in the request's line
+  bool cut = false;    // a zero byte ended the target, or a header's value, too early
   std::vector<std::pair<std::string, std::string>> headers = {};
 
   // The first value, "" where there is none; names in any case.

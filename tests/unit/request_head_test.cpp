@@ -52,6 +52,7 @@ TEST(RequestHeadTest, RefusesHeadersThatTwoReadersReadInTwoWays) {
                                            {"Content-Length", "-1"}})
     EXPECT_NE(header_fault({{name, value}}), "") << name << value;
   EXPECT_NE(header_fault({{"Content-Length", "0"}, {"content-length", "0"}}), "");
+  EXPECT_NE(header_fault({{"Authorization", "Basic x"}, {"authorization", "Basic y"}}), "");
   EXPECT_NE(header_fault({{"Content-Length", "0"}, {"Transfer-Encoding", "identity"}}), "");
 }
 
