@@ -1,7 +1,5 @@
 #include "daemon/web/request_head.h"
 
-#include <strings.h>
-
 #include <algorithm>
 
 namespace loopsight {
@@ -19,7 +17,9 @@ int hex_value(char c) {
 }
 
 bool same(std::string_view one, std::string_view other) {
-  return one.size() == other.size() && strncasecmp(one.data(), other.data(), one.size()) == 0;
+  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                    [&](char a, char b) { return lower(a) == lower(b); });
 }
 
 bool starts_like(std::string_view text, std::string_view start) {
