@@ -7,6 +7,7 @@
 #include <map>
 
 #include "daemon/base/text.h"
+#include "daemon/config/host_pattern.h"
 #include "daemon/version.h"
 
 namespace loopsight {
@@ -79,6 +80,24 @@ void add_exact_delays(CLI::App* command, bool& exact_delays) {
       "host");
 }
 
+void add_web_options(CLI::App* run, RunConfig& config) {
+  run->add_option("--web.socket-group", config.socket_group,
+                  "with unix:PATH: the group that may connect (the daemon's own)")
+      ->type_name("GROUP");
+  run->add_option(
+         "--web.allowed-host", config.allowed_hosts,
+         "a name to answer to, besides localhost and the host's own; *.NAME is all below it")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return is_host_pattern(text) ? std::string() : "no name of a host (without a port)";
+          },
+          "NAME"))
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  run->add_flag("--web.open-health", config.open_health,
+                "/-/healthy and /-/ready ask for no password");
+}
+
 // Exactly one way of saying what to watch.
 std::string selection_error(const Selection& selection) {
   int ways = (selection.pids.empty() ? 0 : 1) + (selection.command.empty() ? 0 : 1) +
@@ -135,7 +154,8 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
                "a busy phase longer than this is a stall (50ms)");
   run->add_option("--web.listen-address", run_config.listen_address,
                   "where to serve HTTP (127.0.0.1:9788)")
-      ->type_name("HOST:PORT");
+      ->type_name("HOST:PORT|unix:PATH");
+  add_web_options(run, run_config);
   run->add_flag("--audit", run_config.audit,
                 "name blocking calls as Python's audit events do, where its build has probes");
   run->add_option("--web.config.file", run_config.web_config_file,

@@ -38,7 +38,10 @@ struct RunConfig {
   std::string listen_address;
   std::string config_file;  // "" for the usual one, where there is one
   bool check_config = false;
-  std::string web_config_file;  // "" for what the configuration says
+  std::string web_config_file;             // "" for what the configuration says
+  std::string socket_group;                // the same
+  std::vector<std::string> allowed_hosts;  // besides those of the configuration
+  bool open_health = false;
   bool audit = false;
   bool measure_cost = true;
   bool export_journal = false;

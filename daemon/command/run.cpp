@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <ctime>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -76,6 +77,7 @@ class Daemon {
   void publish() {
     Snapshot snapshot = source_.snapshot();
     for (auto& failures : exports_.failures()) snapshot.discarded.push_back(std::move(failures));
+    if (refusals_) snapshot.refused = refusals_->counts();
     snapshot.config_is_current = is_current_;
     snapshot.config_read_seconds = static_cast<double>(read_time_);
     publication_.publish(std::move(snapshot));
@@ -91,6 +93,7 @@ class Daemon {
   }
 
   Supervisor& supervisor() { return supervisor_; }
+  void serve(const Refusals& refusals) { refusals_ = &refusals; }
 
  private:
   const RunConfig& config_;
@@ -99,6 +102,7 @@ class Daemon {
   Exports& exports_;
   Pipeline& pipeline_;
   LiveSource& source_;
+  const Refusals* refusals_ = nullptr;  // of the HTTP side, once there is one
   Supervisor supervisor_;
   bool is_current_ = true;
   std::time_t read_time_ = 0;
@@ -114,6 +118,16 @@ Result<int> check_settings(const RunConfig& config) {
   return 0;
 }
 
+Result<std::unique_ptr<HttpServer>> serve(const Configuration& settings, Fd listener,
+                                          Routes routes) {
+  return HttpServer::start({.address = settings.listen_address,
+                            .listener = std::move(listener),
+                            .config_file = settings.web_config_file,
+                            .names = HostNames(host_name(), settings.allowed_hosts),
+                            .open_health = settings.open_health},
+                           std::move(routes));
+}
+
 }  // namespace
 
 Result<int> run(const RunConfig& config) {
@@ -126,7 +140,8 @@ Result<int> run(const RunConfig& config) {
   if (!socket) return tl::make_unexpected(socket.error());
   bool handed_over{*socket};
   // The port first: where it is taken nothing needs to be undone.
-  auto listener = handed_over ? std::move(socket) : open_listener(settings->listen_address);
+  auto listener = handed_over ? LocalListener{*std::move(socket), {}}
+                              : open_listener(settings->listen_address, settings->socket_group);
   if (!listener) return tl::make_unexpected(listener.error());
   Publication publication(WallClock::live(), host_name(), {.stalls = settings->stalls_kept});
   Metrics metrics(publication, kVersion);
@@ -158,13 +173,12 @@ Result<int> run(const RunConfig& config) {
   add_api(routes, publication, kVersion);
   add_page(routes);
   add_profile(routes, window);
-  auto server = HttpServer::start({.address = settings->listen_address,
-                                   .listener = *std::move(listener),
-                                   .config_file = settings->web_config_file},
-                                  std::move(routes));
+  auto server = serve(*settings, std::move(listener->socket), std::move(routes));
   if (!server) return tl::make_unexpected(server.error());
-  spdlog::info("watching, serving {} on {} (port {})", (*server)->tls() ? "https" : "http",
-               handed_over ? "the socket of systemd" : settings->listen_address, (*server)->port());
+  spdlog::info("watching, serving {} on {}{}", (*server)->tls() ? "https" : "http",
+               handed_over ? "the socket of systemd" : settings->listen_address,
+               (*server)->port() ? fmt::format(" (port {})", (*server)->port()) : "");
+  daemon.serve((*server)->refusals());
   daemon.supervisor().ready(daemon.status());
   auto status = run_live(source, *signals, tracer->poll_fd(),
                          {.duration_ns = std::nullopt,

@@ -11,12 +11,14 @@
 
 #include "daemon/base/fd.h"
 #include "daemon/base/text.h"
+#include "daemon/config/host_pattern.h"
 #include "daemon/config/yaml_reader.h"
 
 namespace loopsight {
 namespace {
 
 constexpr size_t kMaxRules = 200;
+constexpr size_t kMaxHosts = 100;
 constexpr size_t kMaxFileBytes = 1 << 20;
 
 using Node = YamlNode;
@@ -109,13 +111,27 @@ class Reader {
     auto read = yaml_.map(
         node,
         {{"listen_address", [&](const Node& n) { return yaml_.text(n, config.listen_address); }},
-         {"config_file", [&](const Node& n) { return yaml_.text(n, config.web_config_file); }}});
+         {"config_file", [&](const Node& n) { return yaml_.text(n, config.web_config_file); }},
+         {"socket_group", [&](const Node& n) { return yaml_.text(n, config.socket_group); }},
+         {"open_health", [&](const Node& n) { return yaml_.flag(n, config.open_health); }},
+         {"allowed_hosts", [&](const Node& n) { return read_hosts(n, config.allowed_hosts); }}});
     std::string& path = config.web_config_file;
     // Beside the file that names it, as Prometheus has it.
     if (auto slash = file_.rfind('/');
         !path.empty() && path[0] != '/' && slash != std::string_view::npos)
       path.insert(0, file_.substr(0, slash + 1));
     return read;
+  }
+
+  Result<void> read_hosts(const Node& node, std::vector<std::string>& hosts) {
+    return yaml_.list(node, kMaxHosts, [&](const Node& item) -> Result<void> {
+      std::string host;
+      if (auto read = yaml_.text(item, host); !read) return read;
+      if (!is_host_pattern(host))
+        return yaml_.expected(item, "a host's name, or *. and a name, without a port");
+      hosts.push_back(std::move(host));
+      return {};
+    });
   }
 
   Result<void> read_exports(const Node& node, ExportOptions& exports) {

@@ -73,6 +73,9 @@ struct Configuration {
   LogOptions log;
   std::string listen_address = "127.0.0.1:9788";
   std::string web_config_file;  // "" for none; else absolute, or relative to the daemon's folder
+  std::string socket_group;     // of a local socket; "": the daemon's own
+  std::vector<std::string> allowed_hosts;  // names that HTTP answers to besides; see host_pattern.h
+  bool open_health = false;                // /-/healthy and /-/ready ask for no password
   ExportOptions exports;
 
   WorkloadPolicy policy(std::string_view workload) const;

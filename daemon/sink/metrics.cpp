@@ -226,6 +226,9 @@ void add_self(Families& families, const Snapshot& snapshot) {
   for (const auto& [reason, count] : snapshot.discarded)
     families.counter("loopsight_discarded_total", "What was left out on purpose, by reason.",
                      {{"reason", reason}}, static_cast<double>(count));
+  for (const auto& [reason, count] : snapshot.refused)
+    families.counter("loopsight_http_refused_total", "HTTP requests that were refused, by reason.",
+                     {{"reason", reason}}, static_cast<double>(count));
 }
 
 size_t count_open_fds() {

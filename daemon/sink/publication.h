@@ -39,6 +39,7 @@ struct Snapshot {
   std::vector<OptionalProbeMetric> optional_probes;
   std::vector<std::pair<std::string, uint64_t>> lost;       // by reason
   std::vector<std::pair<std::string, uint64_t>> discarded;  // by reason
+  std::vector<std::pair<std::string, uint64_t>> refused;    // requests over HTTP, by reason
   bool ready = false;
   bool config_is_current = true;   // the newest try to read the configuration succeeded
   double config_read_seconds = 0;  // when it last did, since the Unix epoch

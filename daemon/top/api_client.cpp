@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 
+#include <string_view>
 #include <utility>
 
 #include "daemon/base/text.h"
@@ -11,6 +12,7 @@ namespace loopsight {
 namespace {
 
 constexpr size_t kMaxBody = 32 << 20;
+constexpr std::string_view kLocalPrefix = "unix:";
 constexpr long kConnectMs = 2000;
 constexpr long kWholeMs = 8000;
 
@@ -36,8 +38,11 @@ Result<ApiClient> ApiClient::create(ApiOptions options) {
 Result<std::string> ApiClient::get(const std::string& path) {
   CURL* curl = curl_.get();
   std::string body;
-  std::string url = options_.url + path;
+  bool is_local = options_.url.starts_with(kLocalPrefix);
+  std::string url = (is_local ? "http://localhost" : options_.url) + path;
+  std::string socket_path = is_local ? options_.url.substr(kLocalPrefix.size()) : "";
   curl_easy_reset(curl);
+  if (is_local) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket_path.c_str());
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);

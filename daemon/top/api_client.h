@@ -9,7 +9,7 @@
 namespace loopsight {
 
 struct ApiOptions {
-  std::string url;      // "http://127.0.0.1:9788"
+  std::string url;      // "http://127.0.0.1:9788", or "unix:PATH"
   std::string ca_file;  // "" for the system's
 };
 

@@ -14,11 +14,14 @@ void add_endpoints(Routes& routes, const Publication& publication, const Metrics
               },
               .any_parameter = true});  // scrape configurations may add some
   routes.add({.path = "/-/healthy",
-              .handler = [](const HttpRequest&) -> HttpResponse { return {.body = "healthy\n"}; }});
-  routes.add({.path = "/-/ready", .handler = [&publication](const HttpRequest&) -> HttpResponse {
+              .handler = [](const HttpRequest&) -> HttpResponse { return {.body = "healthy\n"}; },
+              .is_health = true});
+  routes.add({.path = "/-/ready",
+              .handler = [&publication](const HttpRequest&) -> HttpResponse {
                 if (publication.snapshot()->ready) return {.body = "ready\n"};
                 return refusal(503, "not ready: probes are being attached");
-              }});
+              },
+              .is_health = true});
 }
 
 }  // namespace loopsight

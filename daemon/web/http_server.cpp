@@ -44,16 +44,20 @@ struct HttpServer::Callbacks {
     return found ? static_cast<Connections::Handle*>(found->socket_context) : nullptr;
   }
 
+  // The request's line is there. What is given back is the request's state.
+  static void* on_target(void* context, const char* target, MHD_Connection* connection) {
+    return new Exchange(*static_cast<HttpServer*>(context), connection, target);
+  }
+
   static MHD_Result on_request(void* context, MHD_Connection* connection, const char* url,
-                               const char* method, const char* /*version*/, const char* /*upload*/,
+                               const char* method, const char* version, const char* /*upload*/,
                                size_t* /*upload_size*/, void** state) {
     auto* server = static_cast<HttpServer*>(context);
     auto* exchange = static_cast<Exchange*>(*state);
-    if (exchange) return exchange->proceed() ? MHD_YES : MHD_NO;
+    if (!exchange) return MHD_NO;
+    if (exchange->has_begun()) return exchange->proceed() ? MHD_YES : MHD_NO;
     if (auto* peer = peer_of(connection)) server->connections_.touch(*peer, true, monotonic_ns());
-    exchange = new Exchange(*server, connection);
-    *state = exchange;
-    return exchange->begin(url, method) ? MHD_YES : MHD_NO;
+    return exchange->begin(url, method, version) ? MHD_YES : MHD_NO;
   }
 
   static void on_completed(void* context, MHD_Connection* connection, void** state,
@@ -97,13 +101,15 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerOptions options, Rou
   auto settings = SettingsFile::open(options.config_file);
   if (!settings) return tl::make_unexpected(settings.error());
   Fd listener = std::move(options.listener);
+  SocketFile file;
   if (!listener) {
     auto opened = open_listener(options.address);
     if (!opened) return tl::make_unexpected(opened.error());
-    listener = std::move(*opened);
+    listener = std::move(opened->socket);
+    file = std::move(opened->file);
   }
   std::unique_ptr<HttpServer> server(
-      new HttpServer(std::move(routes), std::move(*settings), options.limits));
+      new HttpServer(options, std::move(routes), std::move(*settings)));
   server->port_ = bound_port(listener.get());
   server->tls_ = server->settings_.current(0)->tls != nullptr;
   std::vector<MHD_OptionItem> more;
@@ -119,12 +125,14 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(ServerOptions options, Rou
       listener.get(), MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
       kIdleSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,
       MHD_OPTION_NOTIFY_CONNECTION, Callbacks::on_connection, server.get(),
-      MHD_OPTION_NOTIFY_COMPLETED, Callbacks::on_completed, server.get(), MHD_OPTION_ARRAY,
+      MHD_OPTION_NOTIFY_COMPLETED, Callbacks::on_completed, server.get(),
+      MHD_OPTION_URI_LOG_CALLBACK, Callbacks::on_target, server.get(), MHD_OPTION_ARRAY,
       more.data(), MHD_OPTION_END);
   if (!server->daemon_)
     return failure(fmt::format("cannot serve HTTP on {}: {}", clean_text(options.address, 100),
                                std::strerror(errno)));
   listener.release();  // the library closes it when it stops
+  server->socket_file_ = std::move(file);
   server->sweep();
   return server;
 }
@@ -139,7 +147,7 @@ void HttpServer::sweep() {
 // Nothing may be suspended when the library stops.
 HttpServer::~HttpServer() {
   stopping_ = true;
-  passwords_.stop();
+  logins_.stop();
   handlers_.stop();
   if (daemon_) MHD_stop_daemon(daemon_);
 }

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "daemon/base/text.h"
 
@@ -23,8 +24,10 @@ struct Address {
 Result<Address> split_address(const std::string& text) {
   size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon + 1 == text.size())
-    return failure(fmt::format("address '{}': no port; write HOST:PORT, like 127.0.0.1:9788",
-                               clean_text(text, 100)));
+    return failure(
+        fmt::format("address '{}': no port; write HOST:PORT, like 127.0.0.1:9788, or "
+                    "unix:PATH",
+                    clean_text(text, 100)));
   Address address{text.substr(0, colon), text.substr(colon + 1)};
   if (address.host.starts_with('[') && address.host.ends_with(']'))
     address.host = address.host.substr(1, address.host.size() - 2);
@@ -39,7 +42,9 @@ Result<Address> split_address(const std::string& text) {
 
 }  // namespace
 
-Result<Fd> open_listener(const std::string& text) {
+Result<LocalListener> open_listener(const std::string& text, const std::string& group) {
+  if (text.starts_with(kLocalPrefix))
+    return listen_locally(text.substr(kLocalPrefix.size()), group);
   auto address = split_address(text);
   if (!address) return tl::make_unexpected(address.error());
   auto failed = [&](const char* why) {
@@ -62,7 +67,7 @@ Result<Fd> open_listener(const std::string& text) {
     if (fd) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (fd && bind(fd.get(), entry->ai_addr, entry->ai_addrlen) == 0 &&
         ::listen(fd.get(), 128) == 0)
-      return fd;
+      return LocalListener{std::move(fd), {}};
     saved = errno;
   }
   return failed(std::strerror(saved));
@@ -74,6 +79,7 @@ uint16_t bound_port(int fd) {
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return 0;
   if (storage.ss_family == AF_INET6)
     return ntohs(reinterpret_cast<sockaddr_in6*>(&storage)->sin6_port);
+  if (storage.ss_family != AF_INET) return 0;
   return ntohs(reinterpret_cast<sockaddr_in*>(&storage)->sin_port);
 }
 

@@ -44,6 +44,11 @@ void Routes::add(Route route) {
   routes_.insert_or_assign(std::move(path), std::move(route));
 }
 
+bool Routes::is_health(std::string_view path) const {
+  auto found = routes_.find(path);
+  return found != routes_.end() && found->second.is_health;
+}
+
 HttpResponse Routes::respond(const HttpRequest& request) const {
   auto found = routes_.find(request.path);
   if (found == routes_.end()) return refusal(404, "not found; / says what is here");

@@ -46,11 +46,13 @@ struct Route {
   std::vector<std::string> parameters;  // those that it takes; others are refused with 400
   std::function<HttpResponse(const HttpRequest&)> handler;
   bool any_parameter = false;  // takes them all, whatever they are
+  bool is_health = false;      // may be open to who has no password
 };
 
 class Routes {
  public:
   void add(Route route);
+  bool is_health(std::string_view path) const;
   // 404 where no route has the path, 400 where a parameter is unknown or comes twice.
   HttpResponse respond(const HttpRequest& request) const;
 

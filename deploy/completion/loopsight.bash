@@ -30,7 +30,11 @@ _loopsight() {
       mapfile -t COMPREPLY < <(compgen -W "$(pgrep python 2>/dev/null)" -- "$current")
       return
       ;;
-    --threshold | --duration | --web.listen-address) return ;;
+    --threshold | --duration | --web.listen-address | --web.allowed-host) return ;;
+    --web.socket-group)
+      mapfile -t COMPREPLY < <(compgen -g -- "$current")
+      return
+      ;;
   esac
   local words
   case $command in
@@ -43,6 +47,7 @@ _loopsight() {
       ;;
     run)
       words="--config --config.check --threshold --web.listen-address --web.config.file --audit"
+      words+=" --web.socket-group --web.allowed-host --web.open-health"
       words+=" --exact-delays --export.journal --export.json-lines --export.json-lines.max-bytes"
       words+=" --export.json-lines.files --no-bpf-stats --help"
       ;;

@@ -136,7 +136,7 @@ class Actions:
         with contextlib.ExitStack() as stack:
             for _ in range(clients):
                 one = stack.enter_context(self.connect())
-                one.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+                one.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 one.recv(10)  # and no more
             self.scrape_meanwhile()
 

@@ -73,6 +73,19 @@ TEST(CommandLine, RunTakesExports) {
   refusal({"run", "--export.json-lines", "x", "--export.json-lines.max-bytes", "lots"});
 }
 
+TEST(CommandLine, RunTakesWhatHttpAnswersTo) {
+  auto run = parse<RunConfig>({"run", "--web.allowed-host", "a.example", "--web.allowed-host",
+                               "*.b.example", "--web.open-health", "--web.listen-address",
+                               "unix:/run/x", "--web.socket-group", "g"});
+  EXPECT_EQ(run.allowed_hosts, (std::vector<std::string>{"a.example", "*.b.example"}));
+  EXPECT_TRUE(run.open_health);
+  EXPECT_EQ(run.listen_address, "unix:/run/x");
+  EXPECT_EQ(run.socket_group, "g");
+  EXPECT_FALSE(parse<RunConfig>({"run"}).open_health);
+  for (const char* name : {"a:1", "http://a", "*", ""})
+    refusal({"run", "--web.allowed-host", name});
+}
+
 TEST(CommandLine, TraceAndReplayWriteProfiles) {
   EXPECT_EQ(parse<TraceConfig>({"trace", "--all", "--format", "pprof"}).format, Format::kPprof);
   auto config = parse<ReplayConfig>({"replay", "a", "--format", "folded", "--output", "b"});

@@ -100,6 +100,20 @@ TEST(Configuration, WhereSomethingIsIncludedTheRestIsNot) {
   EXPECT_FALSE(config.policy("c").watch);
 }
 
+TEST(Configuration, SaysWhatHttpAnswersToAndWho) {
+  Configuration config = good(
+      "web: {listen_address: 'unix:/run/x', socket_group: g, open_health: true, allowed_hosts: "
+      "[a.example, '*.b.example']}");
+  EXPECT_EQ(config.listen_address, "unix:/run/x");
+  EXPECT_EQ(config.socket_group, "g");
+  EXPECT_TRUE(config.open_health);
+  EXPECT_EQ(config.allowed_hosts, (std::vector<std::string>{"a.example", "*.b.example"}));
+  EXPECT_FALSE(Configuration().open_health);
+  EXPECT_EQ(complaint("web: {allowed_hosts: ['a:80']}"),
+            "loopsight.yml:1:23: found the text 'a:80', expected a host's name, or *. and a name, "
+            "without a port");
+}
+
 TEST(Configuration, AnUnknownKeyIsNamedWithTheNearestOne) {
   EXPECT_EQ(complaint("stalls: {keep: 5}\ntreshold: 50ms\n"),
             "loopsight.yml:2:1: unknown key 'treshold', expected one of threshold, workloads, "

@@ -78,8 +78,8 @@ class HttpServerTest : public testing::Test {
 
   std::string get(const std::string& path, const std::string& method = "GET",
                   const std::string& headers = "") const {
-    return ask(method + " " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers +
-               "\r\n");
+    return ask(method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" +
+               headers + "\r\n");
   }
 
   StallReport stall(uint64_t start_ms, uint32_t cause, const std::string& workload) {
@@ -222,7 +222,7 @@ TEST_F(HttpServerTest, IsNotHeldUpByIdleConnections) {
 
 TEST_F(HttpServerTest, AnAnswerMayComeLater) {
   Fd slow = connect();
-  std::string request = "GET /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  std::string request = "GET /later HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
   uint64_t begin = now_ns();
   ASSERT_EQ(send(slow.get(), request.data(), request.size(), MSG_NOSIGNAL),
             static_cast<ssize_t>(request.size()));
@@ -235,7 +235,7 @@ TEST_F(HttpServerTest, AnAnswerMayComeLater) {
 
 TEST_F(HttpServerTest, StopsWhileAnAnswerIsDue) {
   Fd slow = connect();
-  std::string request = "GET /later?for=ever HTTP/1.1\r\nHost: x\r\n\r\n";
+  std::string request = "GET /later?for=ever HTTP/1.1\r\nHost: localhost\r\n\r\n";
   send(slow.get(), request.data(), request.size(), MSG_NOSIGNAL);
   EXPECT_NE(get("/-/healthy").find("200 OK"), std::string::npos);
   server_.reset();  // hangs or aborts where the connection was not given back
@@ -266,11 +266,69 @@ TEST_F(HttpServerTest, AsksForAPassword) {
     EXPECT_NE(with(wrong).find("401"), std::string::npos) << wrong;
 }
 
+TEST_F(HttpServerTest, AnswersToItsOwnNames) {
+  start({.address = "127.0.0.1:0", .names = HostNames("node1", {})});
+  auto status = [&](const std::string& head) {
+    return ask("GET " + head + "\r\nConnection: close\r\n\r\n").substr(0, 12);
+  };
+  EXPECT_EQ(status("/metrics HTTP/1.1\r\nHost: node1:9788"), "HTTP/1.1 200");
+  EXPECT_EQ(status("http://node1/metrics HTTP/1.1\r\nHost: node1"), "HTTP/1.1 200");
+  for (const char* head :
+       {"/metrics HTTP/1.1", "/metrics HTTP/1.0", "/metrics HTTP/1.1\r\nHost: evil.example",
+        "/metrics HTTP/1.1\r\nHost: node1\r\nHost: node1", "http://evil/ HTTP/1.1\r\nHost: node1"})
+    EXPECT_EQ(status(head), "HTTP/1.1 421") << head;
+  EXPECT_EQ(server_->refusals().counts()[static_cast<size_t>(Refused::kForeignHost)].second, 5U);
+}
+
+TEST_F(HttpServerTest, SaysTheSameToEverybodyWhoReadsARequest) {
+  using namespace std::string_literals;
+  for (const std::string& target :
+       {"/%00"s, "/\0"s, "/metrics\0x"s, "/metrics?a=\0"s, "/ x"s, "/a%2fb"s}) {
+    std::string answer = get(target);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 400")) << target;
+    EXPECT_NE(answer.find("Connection: close"), std::string::npos);
+  }
+  EXPECT_NE(get("/metrics", "GET", "Origin: null\r\n").find(" 403 "), std::string::npos);
+  for (const std::string& header : {"X: a\0b\r\n"s, "X: a\0\r\nY: b\r\n"s, "X: a\r\n b\r\n"s})
+    EXPECT_NE(get("/metrics", "GET", header).find(" 400 "), std::string::npos) << header;
+  EXPECT_NE(get("/metrics", "GET", "X:  a \t\r\nY:\r\nZ:b\r\n").find(" 200 "), std::string::npos);
+  EXPECT_NE(get("/metrics", "GET", "Content-Length : 3\r\n").find(" 400 "), std::string::npos);
+}
+
+TEST_F(HttpServerTest, HealthMayBeOpenWhereTheRestIsNot) {
+  std::string path = testing::TempDir() + "health.yml";
+  std::ofstream(path) << "basic_auth_users: {a: "
+                         "$2y$04$X0h1gDsPszWURQaxFh.zouZdfSt7HzEy4CLiI.zRYe8se5CVhYyZ.}\n";
+  start({.address = "127.0.0.1:0", .config_file = path});
+  EXPECT_NE(get("/-/healthy").find("401"), std::string::npos);
+  start({.address = "127.0.0.1:0", .config_file = path, .open_health = true});
+  EXPECT_NE(get("/-/healthy").find("200"), std::string::npos);
+  EXPECT_NE(get("/-/ready").find("503"), std::string::npos);
+  EXPECT_NE(get("/metrics").find("401"), std::string::npos);
+  EXPECT_NE(get("/nothing").find("401"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, WhoGuessesOnIsToldToWait) {
+  std::string path = testing::TempDir() + "guess.yml";
+  std::ofstream(path) << "basic_auth_users: {alice: "
+                         "$2y$04$X0h1gDsPszWURQaxFh.zouZdfSt7HzEy4CLiI.zRYe8se5CVhYyZ.}\n";
+  start({.address = "127.0.0.1:0", .config_file = path});
+  std::string wrong = "Authorization: Basic YWxpY2U6U2VjcmV0\r\n";
+  for (size_t i = 0; i < kFailedLogins; i++)
+    EXPECT_NE(get("/metrics", "GET", wrong).find("401"), std::string::npos);
+  std::string answer = get("/metrics", "GET", wrong);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 429"));
+  EXPECT_NE(answer.find("Retry-After: 1\r\n"), std::string::npos);
+  // The right one is let in all the same, and never waits again.
+  std::string right = "Authorization: Basic YWxpY2U6c2VjcmV0\r\n";
+  EXPECT_NE(get("/metrics", "GET", right).find("200"), std::string::npos);
+}
+
 TEST_F(HttpServerTest, TakesASocketThatListensAlready) {
   auto listener = open_listener("127.0.0.1:0");
   ASSERT_TRUE(listener);
-  uint16_t port = bound_port(listener->get());
-  start({.listener = std::move(*listener)});
+  uint16_t port = bound_port(listener->socket.get());
+  start({.listener = std::move(listener->socket)});
   EXPECT_EQ(server_->port(), port);
   EXPECT_NE(get("/-/healthy").find("200 OK"), std::string::npos);
 }

@@ -40,6 +40,11 @@ TEST(Settings, NamesWhatOnlyARestartChanges) {
   after.listen_address = ":1";
   after.exports.journal = true;
   EXPECT_EQ(needs_restart(before, after), "web.listen_address, exports");
+  after = before;
+  after.allowed_hosts = {"a"};
+  after.open_health = true;
+  after.socket_group = "g";
+  EXPECT_EQ(needs_restart(before, after), "web.socket_group, web.allowed_hosts, web.open_health");
 }
 
 }  // namespace
