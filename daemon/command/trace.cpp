@@ -10,6 +10,7 @@
 #include "daemon/base/text.h"
 #include "daemon/command/commands.h"
 #include "daemon/command/results.h"
+#include "daemon/command/sudo_caller.h"
 #include "daemon/host/source_reader.h"
 #include "daemon/live/live.h"
 #include "daemon/live/live_source.h"
@@ -52,7 +53,9 @@ Result<int> trace(const TraceConfig& config) {
   if (!reader) return tl::make_unexpected(reader.error());
   std::optional<Child> child;
   if (!config.selection.command.empty()) {
-    auto forked = Child::fork(config.selection.command);
+    auto caller = config.as_root ? Result<std::optional<RunAs>>(std::nullopt) : sudo_caller();
+    if (!caller) return tl::make_unexpected(caller.error());
+    auto forked = Child::fork(config.selection.command, *caller);
     if (!forked) return tl::make_unexpected(forked.error());
     child = std::move(*forked);
   }

@@ -94,7 +94,9 @@ SourceAnswer SourceReader::ask(SourceRequest request, const Fd& base, const Fd& 
   if (!lock) return {.outcome = SourceOutcome::kHung};
   if (is_gone_) return {.outcome = SourceOutcome::kDied};
   request.number = ++number_;
-  bool sent = send_message(socket_.get(), encode(request), base.get(), host_root.get());
+  auto bytes = encode(request);
+  if (!decode_source_request(bytes)) return {.outcome = SourceOutcome::kBadRequest};
+  bool sent = send_message(socket_.get(), bytes, base.get(), host_root.get());
   SourceAnswer answer =
       sent ? wait_for_answer(request) : SourceAnswer{.outcome = SourceOutcome::kDied};
   if (answer.outcome == SourceOutcome::kHung) hung_++;

@@ -50,14 +50,14 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
                                         .seen_ns = seen_ns,
                                         .started_ns = program_start_ns(tgid)});
     if (!lines) sources_asked_.erase(key);
-    if (!lines) continue;
+    if (!lines || !*lines) continue;
     SourceSeen source{.time_ns = event.record.header.time_ns,
                       .tgid = tgid,
                       .file = frame->file,
                       .line = frame->line,
                       .end_line = frame->end_line,
-                      .text = std::move(lines->text),
-                      .is_public = lines->is_public};
+                      .text = std::move((*lines)->text),
+                      .is_public = (*lines)->is_public};
     if (auto added = add(encode(source)); !added) return added;
   }
   return {};

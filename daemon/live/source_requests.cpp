@@ -66,6 +66,12 @@ Read read_with(SourceReader& reader, const std::string& proc_root, const SourceP
   return {.answer = std::move(answer)};
 }
 
+// Whether another try may come out otherwise.
+bool is_passing(SourceOutcome outcome) {
+  return outcome == SourceOutcome::kHung || outcome == SourceOutcome::kDied ||
+         outcome == SourceOutcome::kTooManyHang;
+}
+
 }  // namespace
 
 void SourceRequests::on_process(uint32_t tgid) {
@@ -94,10 +100,11 @@ void SourceRequests::note_hang(uint32_t user) {
                user);
 }
 
-std::optional<SourceLines> SourceRequests::read(const SourcePlace& place) {
+std::optional<std::optional<SourceLines>> SourceRequests::read(const SourcePlace& place) {
+  using Lines = std::optional<SourceLines>;
   if (!reader_ || place.file.empty() || place.file.starts_with('<') ||
       place.file.size() > kMaxSourcePath || place.file.find('\0') != std::string::npos)
-    return std::nullopt;
+    return Lines();
   auto known = known_.find(place.tgid);
   if (known == known_.end()) {
     on_process(place.tgid);  // for what comes
@@ -117,8 +124,9 @@ std::optional<SourceLines> SourceRequests::read(const SourcePlace& place) {
   SourceOutcome outcome = read->answer.outcome;
   if (outcome == SourceOutcome::kHung) note_hang(image.user.user);
   spdlog::debug("pid {}: a source file was asked for: {}", place.tgid, name_of(outcome));
-  if (outcome != SourceOutcome::kRead) return std::nullopt;
-  return SourceLines{.text = std::move(read->answer.text), .is_public = read->answer.is_public};
+  if (is_passing(outcome)) return std::nullopt;
+  if (outcome != SourceOutcome::kRead) return Lines();
+  return Lines({.text = std::move(read->answer.text), .is_public = read->answer.is_public});
 }
 
 }  // namespace loopsight

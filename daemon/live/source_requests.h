@@ -43,10 +43,11 @@ class SourceRequests {
   // It has ended, or runs another program.
   void forget(uint32_t tgid) { known_.erase(tgid); }
 
-  // Nothing where the file cannot be had with the rights of the program that was seen there: a look
-  // before and one after the read must show the one that was remembered before it was seen. Where
-  // they show another, that one is remembered for what will be seen from now on.
-  std::optional<SourceLines> read(const SourcePlace& place);
+  // The lines; none where the program that was seen there may not read them, now or later; nothing
+  // where they may be had the next time. A look before and one after the read must show the program
+  // that was remembered before it was seen there. Where they show another, nothing is told, and that
+  // one is remembered for what will be seen from now on.
+  std::optional<std::optional<SourceLines>> read(const SourcePlace& place);
 
   SourceReader::Counts counts() const {
     return reader_ ? reader_->counts() : SourceReader::Counts{};

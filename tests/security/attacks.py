@@ -154,7 +154,7 @@ def program(folder, watcher, start=AS_ATTACKER):
 
 def secret_of_root(folder, name="secret", lines=9):
     path = folder / name
-    path.write_text("".join("%s in line %d, and more of it than that to read\n" % (SECRET, number)
+    path.write_text("".join("line %d has %s, and more of it than that to read for whom it may concern\n" % (number, SECRET)
                             for number in range(1, lines + 1)))
     path.chmod(0o600)
     return path
