@@ -58,7 +58,8 @@ class OwnTrace {
 
   Result<TopSample> take() const {
     auto loops = routes_.respond({.path = kLoopsPath});
-    auto stalls = routes_.respond({.path = kStallsPath, .query = {{"limit", kStallsLimit}}, .is_authenticated = true});
+    auto stalls = routes_.respond(
+        {.path = kStallsPath, .query = {{"limit", kStallsLimit}}, .is_authenticated = true});
     return parse_sample(loops.body, stalls.body);
   }
 

@@ -24,8 +24,8 @@ namespace loopsight {
 namespace {
 
 tl::unexpected<Error> cannot(const char* what) {
-  return failure(fmt::format("the reader of source files cannot {}: {}", what,
-                             std::strerror(errno)));
+  return failure(
+      fmt::format("the reader of source files cannot {}: {}", what, std::strerror(errno)));
 }
 
 Result<void> keep_capabilities() {
@@ -98,24 +98,25 @@ Result<void> filter_system_calls() {
                                                           seccomp_release);
   if (!filter) return failure("the reader of source files cannot make a filter");
   constexpr int kCalls[] = {
-      SCMP_SYS(recvmsg),       SCMP_SYS(sendmsg),        SCMP_SYS(socketpair),
-      SCMP_SYS(poll),          SCMP_SYS(ppoll),          SCMP_SYS(read),
-      SCMP_SYS(close),         SCMP_SYS(fstat),          SCMP_SYS(newfstatat),
-      SCMP_SYS(statx),         SCMP_SYS(fstatfs),        SCMP_SYS(readlinkat),
-      SCMP_SYS(wait4),         SCMP_SYS(waitid),         SCMP_SYS(alarm),
-      SCMP_SYS(setitimer),     SCMP_SYS(setresuid),      SCMP_SYS(setresgid),
-      SCMP_SYS(setgroups),     SCMP_SYS(getgroups),      SCMP_SYS(getresuid),
-      SCMP_SYS(getresgid),     SCMP_SYS(capset),         SCMP_SYS(capget),
-      SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
-      SCMP_SYS(exit),          SCMP_SYS(exit_group),     SCMP_SYS(brk),
-      SCMP_SYS(munmap),        SCMP_SYS(mremap),         SCMP_SYS(madvise),
-      SCMP_SYS(futex),         SCMP_SYS(getpid),         SCMP_SYS(gettid),
-      SCMP_SYS(clock_gettime), SCMP_SYS(nanosleep),      SCMP_SYS(clock_nanosleep),
-      SCMP_SYS(getrandom),     SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
+      SCMP_SYS(recvmsg),        SCMP_SYS(sendmsg),         SCMP_SYS(socketpair),
+      SCMP_SYS(poll),           SCMP_SYS(ppoll),           SCMP_SYS(read),
+      SCMP_SYS(close),          SCMP_SYS(fstat),           SCMP_SYS(newfstatat),
+      SCMP_SYS(statx),          SCMP_SYS(fstatfs),         SCMP_SYS(readlinkat),
+      SCMP_SYS(wait4),          SCMP_SYS(waitid),          SCMP_SYS(alarm),
+      SCMP_SYS(setitimer),      SCMP_SYS(setresuid),       SCMP_SYS(setresgid),
+      SCMP_SYS(setgroups),      SCMP_SYS(getgroups),       SCMP_SYS(getresuid),
+      SCMP_SYS(getresgid),      SCMP_SYS(capset),          SCMP_SYS(capget),
+      SCMP_SYS(rt_sigaction),   SCMP_SYS(rt_sigprocmask),  SCMP_SYS(rt_sigreturn),
+      SCMP_SYS(exit),           SCMP_SYS(exit_group),      SCMP_SYS(brk),
+      SCMP_SYS(munmap),         SCMP_SYS(mremap),          SCMP_SYS(madvise),
+      SCMP_SYS(futex),          SCMP_SYS(getpid),          SCMP_SYS(gettid),
+      SCMP_SYS(clock_gettime),  SCMP_SYS(nanosleep),       SCMP_SYS(clock_nanosleep),
+      SCMP_SYS(getrandom),      SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
       SCMP_SYS(restart_syscall)};
   int failed = 0;
   for (int call : kCalls) failed |= seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
-  constexpr uint64_t kWrites = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
+  constexpr uint64_t kWrites =
+      O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
   constexpr uint64_t kForks = CSIGNAL | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
   failed |= seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
                              SCMP_A2(SCMP_CMP_MASKED_EQ, kWrites, O_RDONLY));

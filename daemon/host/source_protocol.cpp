@@ -61,21 +61,10 @@ bool is_path(const std::string& path) {
 }  // namespace
 
 const char* name_of(SourceOutcome outcome) {
-  constexpr std::array<const char*, kSourceOutcomes> kNames = {"read",
-                                                               "started",
-                                                               "bad request",
-                                                               "not there",
-                                                               "no regular file",
-                                                               "too large",
-                                                               "file system",
-                                                               "outside",
-                                                               "another user's path",
-                                                               "changed",
-                                                               "no rights",
-                                                               "hung",
-                                                               "died",
-                                                               "too many hang",
-                                                               "no such lines"};
+  constexpr std::array<const char*, kSourceOutcomes> kNames = {
+      "read",      "started",     "bad request", "not there",           "no regular file",
+      "too large", "file system", "outside",     "another user's path", "changed",
+      "no rights", "hung",        "died",        "too many hang",       "no such lines"};
   return kNames[static_cast<size_t>(outcome)];
 }
 

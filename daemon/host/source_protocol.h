@@ -39,19 +39,19 @@ struct SourceRequest {
 
 enum class SourceOutcome : uint32_t {
   kRead,
-  kStarted,         // no answer: a reader begins its work
-  kBadRequest,      // no such lines or user
-  kNotThere,        // no file, or the user may not read it
-  kNotRegular,      // a folder, device, FIFO, or an empty file
-  kTooLarge,        // the file, or the lines
-  kFileSystem,      // one that holds no source files
-  kOutside,         // leads out of its directory, or has too many parts
-  kOthersPath,      // leads through what another user controls to what that one may not read
-  kChanged,         // after the program started
-  kNoRights,        // the reader cannot become the user
-  kHung,            // the file system does not answer
-  kDied,            // the process that read it
-  kTooManyHang,     // of this user's reads, or in all
+  kStarted,      // no answer: a reader begins its work
+  kBadRequest,   // no such lines or user
+  kNotThere,     // no file, or the user may not read it
+  kNotRegular,   // a folder, device, FIFO, or an empty file
+  kTooLarge,     // the file, or the lines
+  kFileSystem,   // one that holds no source files
+  kOutside,      // leads out of its directory, or has too many parts
+  kOthersPath,   // leads through what another user controls to what that one may not read
+  kChanged,      // after the program started
+  kNoRights,     // the reader cannot become the user
+  kHung,         // the file system does not answer
+  kDied,         // the process that read it
+  kTooManyHang,  // of this user's reads, or in all
   kNoSuchLines,
 };
 constexpr uint32_t kSourceOutcomes = 15;

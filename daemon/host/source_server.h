@@ -7,8 +7,8 @@
 //   one child for each request  -- is the user of the stalled program, no capability; opens, reads,
 //     answers and ends, by SIGALRM where the file system does not answer
 //
-// The daemon reaches a stranger's directories and passes them on; whoever opens files below them has
-// that stranger's rights and can do nothing with what it is tricked into.
+// The daemon reaches a stranger's directories and passes them on; whoever opens files below them
+// has that stranger's rights and can do nothing with what it is tricked into.
 #pragma once
 
 #include "daemon/base/fd.h"

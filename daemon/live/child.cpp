@@ -52,8 +52,8 @@ tl::unexpected<Error> cannot_run(const std::string& name, int error) {
 
 // In the child: false where it is not that user now.
 bool become(const RunAs& user) {
-  int groups = user.name.empty() ? setgroups(1, &user.group)
-                                 : initgroups(user.name.c_str(), user.group);
+  int groups =
+      user.name.empty() ? setgroups(1, &user.group) : initgroups(user.name.c_str(), user.group);
   if (groups != 0 || setresgid(user.group, user.group, user.group) != 0 ||
       setresuid(user.user, user.user, user.user) != 0)
     return false;

@@ -20,8 +20,8 @@ constexpr unsigned kMostDoublings = 6;
 constexpr std::chrono::seconds kPause{10};
 
 Fd open_process(const std::string& proc_root, uint32_t tgid) {
-  return Fd(open(fmt::format("{}/{}", proc_root, tgid).c_str(),
-                 O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return Fd(
+      open(fmt::format("{}/{}", proc_root, tgid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
 Fd open_directory(const Fd& process, const char* name) {
@@ -82,8 +82,7 @@ void SourceRequests::on_process(uint32_t tgid) {
   });
   if (known_.size() >= kMostKnown) known_.clear();
   known_.erase(tgid);
-  if (image && *image)
-    known_[tgid] = {.image = std::move(**image), .since_ns = monotonic_now_ns()};
+  if (image && *image) known_[tgid] = {.image = std::move(**image), .since_ns = monotonic_now_ns()};
 }
 
 bool SourceRequests::pauses(uint32_t user) const {
@@ -96,8 +95,8 @@ void SourceRequests::note_hang(uint32_t user) {
   Pause& pause = pauses_[user];
   pause.until =
       std::chrono::steady_clock::now() + kPause * (1U << std::min(pause.times++, kMostDoublings));
-  spdlog::warn("a source file of user {} cannot be read in time: for a while none of this user's is",
-               user);
+  spdlog::warn(
+      "a source file of user {} cannot be read in time: for a while none of this user's is", user);
 }
 
 std::optional<std::optional<SourceLines>> SourceRequests::read(const SourcePlace& place) {

@@ -45,8 +45,8 @@ class SourceRequests {
 
   // The lines; none where the program that was seen there may not read them, now or later; nothing
   // where they may be had the next time. A look before and one after the read must show the program
-  // that was remembered before it was seen there. Where they show another, nothing is told, and that
-  // one is remembered for what will be seen from now on.
+  // that was remembered before it was seen there. Where they show another, nothing is told, and
+  // that one is remembered for what will be seen from now on.
   std::optional<std::optional<SourceLines>> read(const SourcePlace& place);
 
   SourceReader::Counts counts() const {

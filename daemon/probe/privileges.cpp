@@ -13,9 +13,8 @@ namespace {
 
 // CAP_CHECKPOINT_RESTORE, which the headers of older kernels lack.
 constexpr unsigned kCheckpointRestore = 40;
-constexpr std::array<unsigned, 6> kKept = {CAP_SYS_ADMIN,  CAP_BPF,
-                                           CAP_PERFMON,    CAP_SYS_PTRACE,
-                                           CAP_DAC_READ_SEARCH, kCheckpointRestore};
+constexpr std::array<unsigned, 6> kKept = {
+    CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, kCheckpointRestore};
 
 bool has(unsigned capability) { return capng_have_capability(CAPNG_EFFECTIVE, capability) != 0; }
 

@@ -11,7 +11,9 @@ constexpr size_t kMaxExecutors = 100;
 
 // What everybody may know of a stall; nothing where that is all.
 std::optional<StallReport> public_part(const StallReport& report) {
-  auto is_private = [](const Frame& frame) { return !frame.expression.empty() && !frame.is_public; };
+  auto is_private = [](const Frame& frame) {
+    return !frame.expression.empty() && !frame.is_public;
+  };
   bool leaf = !report.frames.empty() && is_private(report.frames.front());
   bool culprit = report.culprit && is_private(*report.culprit);
   if (!leaf && !culprit) return std::nullopt;
@@ -45,18 +47,17 @@ std::shared_ptr<const Snapshot> Publication::snapshot() const {
 
 Result<void> Publication::on_stall(const StallReport& report) {
   const Stall& stall = report.stall;
-  Kept kept{
-      .workload = report.process.workload,
-      .cause = report.cause,
-      .tid = stall.tid,
-      .start_ns = stall.start_ns,
-      .in_progress = stall.in_progress,
-      .json = std::make_shared<const std::string>(to_line(stall_json(report, clock_, host_))),
-      .public_json = nullptr};
+  Kept kept{.workload = report.process.workload,
+            .cause = report.cause,
+            .tid = stall.tid,
+            .start_ns = stall.start_ns,
+            .in_progress = stall.in_progress,
+            .json = std::make_shared<const std::string>(to_line(stall_json(report, clock_, host_))),
+            .public_json = nullptr};
   auto part = public_part(report);
-  kept.public_json = part ? std::make_shared<const std::string>(
-                                to_line(stall_json(*part, clock_, host_)))
-                          : kept.json;
+  kept.public_json =
+      part ? std::make_shared<const std::string>(to_line(stall_json(*part, clock_, host_)))
+           : kept.json;
   std::lock_guard lock(mutex_);
   // A stall that was shown in progress is replaced by its newer report.
   for (auto entry = stalls_.begin(); entry != stalls_.end(); ++entry) {
@@ -102,8 +103,10 @@ uint64_t Publication::reports() const {
   return reports_;
 }
 
-std::vector<std::shared_ptr<const std::string>> Publication::stalls(
-    size_t limit, const std::string& workload, const std::string& cause, Audience audience) const {
+std::vector<std::shared_ptr<const std::string>> Publication::stalls(size_t limit,
+                                                                    const std::string& workload,
+                                                                    const std::string& cause,
+                                                                    Audience audience) const {
   std::vector<std::shared_ptr<const std::string>> found;
   std::lock_guard lock(mutex_);
   for (const Kept& kept : stalls_) {

@@ -50,9 +50,9 @@ struct RingLimits {
   size_t bytes = 16UL << 20;
 };
 
-// Who reads a stall. Everybody sees expressions of files alone that every user of the host may read;
-// of others there is none, since what was cut out of a line may begin inside a string, so that no
-// blanking of strings could be trusted.
+// Who reads a stall. Everybody sees expressions of files alone that every user of the host may
+// read; of others there is none, since what was cut out of a line may begin inside a string, so
+// that no blanking of strings could be trusted.
 enum class Audience { kOperator, kEverybody };
 
 class Publication : public Sink {

@@ -72,9 +72,8 @@ bool Exchange::begin(const char* path, const char* method) {
     response_ = refusal(MHD_HTTP_BAD_REQUEST, "a request here has no body");
     return send();
   }
-  request_ = {.path = path,
-              .arrived_ns = monotonic_ns(),
-              .is_authenticated = settings_->authenticates()};
+  request_ = {
+      .path = path, .arrived_ns = monotonic_ns(), .is_authenticated = settings_->authenticates()};
   MHD_get_connection_values(connection_, MHD_GET_ARGUMENT_KIND, collect_parameter, &request_);
   gzip_ = accepts_gzip(header(MHD_HTTP_HEADER_ACCEPT_ENCODING));
   if (settings_->passwords.required()) {

@@ -30,6 +30,7 @@ from conftest import (  # noqa: E402  (found through the path above)
     wait_until,
 )
 
+MINE = "This is a line of the program itself, which is its own and nobody else's to read"
 ATTACKER = 65534
 SERVICE = 990  # the user that the daemon is, where it is not root
 SECRET = "Th1s-1s-0nly-f0r-r00t"
@@ -60,6 +61,11 @@ RIGHTS = {
 }
 
 
+def capabilities(status):
+    bits = int(status["CapEff"], 16) | int(status["CapPrm"], 16)
+    return {bit for bit in range(64) if bits >> bit & 1}
+
+
 class Daemon:
     def __init__(self, process, port, lines):
         self.process = process
@@ -88,7 +94,7 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon(folder, rights, *options):
+def daemon(folder, rights, *options, ready=200):
     """`loopsight run` with these rights; writes each stall to a file of its own."""
     binary = folder / "loopsight"
     if not binary.exists():
@@ -104,7 +110,7 @@ def daemon(folder, rights, *options):
     with open(folder / ("log-" + rights), "w") as log:
         with running(RIGHTS[rights](command), stderr=log, stdin=subprocess.DEVNULL) as process:
             wait_for_port(port, 60)
-            assert wait_until(lambda: http_get(port, "/-/ready")[0] == 200, 60)
+            assert wait_until(lambda: http_get(port, "/-/ready")[0] == ready, 60)
             yield Daemon(process, port, home / "stalls.jsonl")
 
 

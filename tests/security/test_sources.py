@@ -14,9 +14,11 @@ from attacks import (
     AS_ATTACKER,
     ATTACKER,
     LOOPSIGHT,
+    MINE,
     PYTHON,
     RIGHTS,
     SECRET,
+    capabilities,
     daemon,
     needs_root,
     program,
@@ -27,7 +29,6 @@ from attacks import (
 )
 
 pytestmark = needs_root
-MINE = "This is a line of the program itself, which is its own and nobody else's to read"
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +166,6 @@ def test_a_link_of_roots_own_is_followed(watcher, place):
     with program(place, watcher, ()) as one:
         assert SECRET in one.expression_of(place / "current")
 
-
-
-def capabilities(status):
-    bits = int(status["CapEff"], 16) | int(status["CapPrm"], 16)
-    return {bit for bit in range(64) if bits >> bit & 1}
 
 
 DAC_READ_SEARCH, SETGID, SETUID, SYS_PTRACE = 2, 6, 7, 19

@@ -11,7 +11,8 @@ namespace loopsight {
 namespace {
 
 std::string stat_line(const std::string& name, uint64_t stack) {
-  std::string line = "7 (" + name + ") S 1 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 12345 4096 1 " +
+  std::string line = "7 (" + name +
+                     ") S 1 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 12345 4096 1 " +
                      std::to_string(UINT64_MAX) + " 4194304 8388608 " + std::to_string(stack);
   for (int field = 29; field < 45; field++) line += " 0";
   return line + " 777 0 0 0 0 0 0 0\n";
@@ -54,8 +55,8 @@ TEST(ProgramImage, TakesTheRightsForFiles) {
 
 TEST(ProgramImage, RootReadsAllWithItsOwnCapabilitiesOnly) {
   auto status = [](const char* effective) {
-    return std::string("Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nGroups:\t\nCapEff:\t") + effective +
-           "\n";
+    return std::string("Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nGroups:\t\nCapEff:\t") +
+           effective + "\n";
   };
   FileUser user;
   ASSERT_TRUE(parse_image_status(status("000001ffffffffff"), true, user));

@@ -117,7 +117,8 @@ TEST_F(SourceWalk, EntersNoFileSystemThatTheKernelMakesUp) {
 }
 
 TEST(FileSystems, AreThoseThatKeepFiles) {
-  for (int64_t type : {0xEF53L, 0x01021994L, 0x794C7630L, 0x6969L}) EXPECT_TRUE(holds_source_files(type));
+  for (int64_t type : {0xEF53L, 0x01021994L, 0x794C7630L, 0x6969L})
+    EXPECT_TRUE(holds_source_files(type));
   // proc, sysfs, tracefs, debugfs, cgroup2, bpf, securityfs, FUSE
   for (int64_t type : {0x9FA0L, 0x62656572L, 0x74726163L, 0x64626720L, 0x63677270L, 0xCAFE4A11L,
                        0x73636673L, 0x65735546L})
