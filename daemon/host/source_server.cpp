@@ -29,7 +29,7 @@ constexpr unsigned kAlarmSeconds = 2;
 constexpr int kDeadlineMs = 1000;
 constexpr size_t kMostStuck = 32;
 constexpr int kMostStuckOfUser = 2;
-constexpr int kRefused = 3;  // exit status of a reader that has no sandbox
+constexpr int kRefused = 3;  // exit status: no sandbox, or no memory
 
 SourceAnswer read_found(int proc, const FoundSource& found, const SourceRequest& request) {
   if (changed_after(found.status, request.started_ns)) return {.outcome = SourceOutcome::kChanged};
@@ -59,7 +59,8 @@ SourceAnswer answer_as_user(int proc, const SourceRequest& request, const Descri
     SourceAnswer answer = answer_as_user(proc, request, given);
     answer.number = request.number;
     (void)send_message(out.get(), encode(answer));
-  } catch (const std::exception&) {  // out of memory: it has ended without an answer
+  } catch (const std::exception&) {
+    _exit(kRefused);  // out of memory: no answer says so
   }
   _exit(0);
 }

@@ -52,7 +52,9 @@ Read read_with(SourceReader& reader, const std::string& proc_root, const SourceP
   if (before != image) return {.now = before};
   Fd base = open_directory(process, place.file.starts_with('/') ? "root" : "cwd");
   if (!base) return {};
+  // What other users see: the root of the first process, or ours where that one's is not to be had.
   Fd host_root(open((proc_root + "/1/root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!host_root) host_root = Fd(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   SourceAnswer answer = reader.ask({.number = 0,
                                     .as = image.user,
                                     .first = place.first,

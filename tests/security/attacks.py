@@ -145,13 +145,13 @@ class Program:
 
 
 @contextlib.contextmanager
-def program(folder, watcher, start=AS_ATTACKER):
+def program(folder, watcher, start=AS_ATTACKER, python=PYTHON):
     script = folder / "attacker.py"
     if not script.exists():
         shutil.copy(TARGETS / "attacker.py", script)
         script.chmod(0o644)
     time.sleep(1.1)  # what is there already is older than the program, to a clock tick
-    with running([*start, PYTHON, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    with running([*start, str(python), str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                  text=True) as process:
         one = Program(process, watcher)
         one.hears("ready")

@@ -1,4 +1,5 @@
 """What each command may still do while it looks at strangers, and who reads private expressions."""
+import contextlib
 import json
 import os
 import pathlib
@@ -99,6 +100,19 @@ def test_by_a_sudo_that_names_nobody_nothing_is_run(folder, wrong):
     got = subprocess.run([LOOPSIGHT, "trace", "--", "touch", folder / "run"], env=env, text=True, timeout=60,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert got.returncode == 1 and "--as-root" in got.stderr and not (folder / "run").exists()
+
+
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_an_interpreter_that_was_deleted_is_read(folder, rights):
+    """As after an upgrade of its package, while the old one runs on."""
+    python, mine = folder / "python3.11", folder / "mine.py"
+    shutil.copy(pathlib.Path(PYTHON).resolve(), python)
+    mine.write_text(MINE + "\n")
+    with contextlib.ExitStack() as stack:
+        one = stack.enter_context(program(folder, None, python=python))
+        python.unlink()
+        one.watcher = stack.enter_context(daemon(folder, rights))
+        assert one.expression_of(mine) == MINE[9:69].strip()
 
 
 def stalls(port, curl_options=()):
