@@ -175,8 +175,9 @@ def test_it_is_ready_and_has_few_rights(manager):
         assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
 
 
-def test_it_sees_a_stall_from_inside_its_sandbox(manager, tmp_path):
-    with program(tmp_path / "inside.py") as one:
+def test_it_sees_a_stall_from_inside_its_sandbox(manager):
+    # Where everybody may read it: else HTTP without a password does not show its lines.
+    with program(manager.folder / "inside.py") as one:
         one.block(10)
         assert wait_until(lambda: value(manager.port, "loopsight_loops", workload="inside.py"), 30)
         one.block(300)

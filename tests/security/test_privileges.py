@@ -1,5 +1,7 @@
 """What each command may still do while it looks at strangers, and who reads private expressions."""
+import base64
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -115,10 +117,12 @@ def test_an_interpreter_that_was_deleted_is_read(folder, rights):
         assert one.expression_of(mine) == MINE[9:69].strip()
 
 
-def stalls(port, curl_options=()):
-    got = subprocess.run(["curl", "-s", *curl_options, "http://127.0.0.1:%d/api/v1/stalls" % port],
-                         stdout=subprocess.PIPE, check=True)
-    return json.loads(got.stdout)
+def stalls(port, user=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    token = base64.b64encode(user.encode()).decode() if user else ""
+    connection.request("GET", "/api/v1/stalls", headers={"Authorization": "Basic " + token} if user else {})
+    with contextlib.closing(connection):
+        return json.loads(connection.getresponse().read())
 
 
 @pytest.mark.parametrize("rights", RIGHTS)
@@ -149,5 +153,5 @@ def test_who_has_a_password_reads_it(folder):
     with daemon(folder, "root", "--web.config.file", str(config), ready=401) as closed:
         with program(folder, closed) as one:
             assert one.expression_of(private)
-            found = stalls(closed.port, ("-u", "alice:secret"))
+            found = stalls(closed.port, "alice:secret")
             assert MINE[9:69].strip() in json.dumps(found)
