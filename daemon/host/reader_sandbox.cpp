@@ -97,22 +97,28 @@ Result<void> filter_system_calls() {
   std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)),
                                                           seccomp_release);
   if (!filter) return failure("the reader of source files cannot make a filter");
-  constexpr int kCalls[] = {
-      SCMP_SYS(recvmsg),        SCMP_SYS(sendmsg),         SCMP_SYS(socketpair),
-      SCMP_SYS(poll),           SCMP_SYS(ppoll),           SCMP_SYS(read),
-      SCMP_SYS(close),          SCMP_SYS(fstat),           SCMP_SYS(newfstatat),
-      SCMP_SYS(statx),          SCMP_SYS(fstatfs),         SCMP_SYS(readlinkat),
-      SCMP_SYS(wait4),          SCMP_SYS(waitid),          SCMP_SYS(alarm),
-      SCMP_SYS(setitimer),      SCMP_SYS(setresuid),       SCMP_SYS(setresgid),
-      SCMP_SYS(setgroups),      SCMP_SYS(getgroups),       SCMP_SYS(getresuid),
-      SCMP_SYS(getresgid),      SCMP_SYS(capset),          SCMP_SYS(capget),
-      SCMP_SYS(rt_sigaction),   SCMP_SYS(rt_sigprocmask),  SCMP_SYS(rt_sigreturn),
-      SCMP_SYS(exit),           SCMP_SYS(exit_group),      SCMP_SYS(brk),
-      SCMP_SYS(munmap),         SCMP_SYS(mremap),          SCMP_SYS(madvise),
-      SCMP_SYS(futex),          SCMP_SYS(getpid),          SCMP_SYS(gettid),
-      SCMP_SYS(clock_gettime),  SCMP_SYS(nanosleep),       SCMP_SYS(clock_nanosleep),
-      SCMP_SYS(getrandom),      SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
-      SCMP_SYS(restart_syscall)};
+  constexpr int kCalls[] = {SCMP_SYS(recvmsg),         SCMP_SYS(sendmsg),
+                            SCMP_SYS(socketpair),      SCMP_SYS(poll),
+                            SCMP_SYS(ppoll),           SCMP_SYS(read),
+                            SCMP_SYS(close),           SCMP_SYS(fstat),
+                            SCMP_SYS(newfstatat),      SCMP_SYS(statx),
+                            SCMP_SYS(fstatfs),         SCMP_SYS(readlinkat),
+                            SCMP_SYS(wait4),           SCMP_SYS(waitid),
+                            SCMP_SYS(alarm),           SCMP_SYS(setitimer),
+                            SCMP_SYS(setresuid),       SCMP_SYS(setresgid),
+                            SCMP_SYS(setgroups),       SCMP_SYS(getgroups),
+                            SCMP_SYS(getresuid),       SCMP_SYS(getresgid),
+                            SCMP_SYS(capset),          SCMP_SYS(capget),
+                            SCMP_SYS(rt_sigaction),    SCMP_SYS(rt_sigprocmask),
+                            SCMP_SYS(rt_sigreturn),    SCMP_SYS(exit),
+                            SCMP_SYS(exit_group),      SCMP_SYS(brk),
+                            SCMP_SYS(munmap),          SCMP_SYS(mremap),
+                            SCMP_SYS(madvise),         SCMP_SYS(futex),
+                            SCMP_SYS(getpid),          SCMP_SYS(gettid),
+                            SCMP_SYS(clock_gettime),   SCMP_SYS(nanosleep),
+                            SCMP_SYS(clock_nanosleep), SCMP_SYS(getrandom),
+                            SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
+                            SCMP_SYS(restart_syscall), SCMP_SYS(sigaltstack)};
   int failed = 0;
   for (int call : kCalls) failed |= seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
   constexpr uint64_t kWrites =

@@ -1,6 +1,7 @@
 #include "daemon/host/source_server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -11,7 +12,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <ctime>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -27,6 +27,7 @@ namespace {
 
 constexpr unsigned kAlarmSeconds = 2;
 constexpr int kDeadlineMs = 1000;
+constexpr int kRestartMs = 1000;
 constexpr size_t kMostStuck = 32;
 constexpr int kMostStuckOfUser = 2;
 constexpr int kRefused = 3;  // exit status: no sandbox, or no memory
@@ -176,8 +177,9 @@ void keep_source_server(Fd socket) {
     while (reader > 0 && waitpid(reader, &status, 0) < 0 && errno == EINTR) {
     }
     if (reader > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) _exit(0);
-    timespec second{.tv_sec = 1, .tv_nsec = 0};
-    nanosleep(&second, nullptr);
+    // Not at once again; and one that can never be started ends with the daemon, too.
+    pollfd daemon{.fd = socket.get(), .events = 0, .revents = 0};
+    if (::poll(&daemon, 1, kRestartMs) > 0) _exit(kRefused);
   }
 }
 

@@ -32,6 +32,7 @@ bool is_there(const std::string& path) { return std::filesystem::exists(path); }
 
 TEST(ReaderSandbox, WritesNothingAndStartsNothing) {
   std::string path = std::filesystem::temp_directory_path() / "loopsight-sandbox-test";
+  pid_t parent = getpid();
   EXPECT_EQ(inside([&] {
               if (open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600) >= 0) return 1;
               if (open("/dev/null", O_RDWR | O_CLOEXEC) >= 0) return 2;
@@ -39,12 +40,12 @@ TEST(ReaderSandbox, WritesNothingAndStartsNothing) {
               if (symlink("/", path.c_str()) == 0) return 4;
               execl("/bin/true", "true", nullptr);
               if (socket(AF_INET, SOCK_STREAM, 0) >= 0) return 5;
-              if (kill(getppid(), 0) == 0) return 6;
+              if (kill(parent, 0) == 0) return 6;
               void* code =
                   mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
               if (code != MAP_FAILED) return 7;
               if (syscall(SYS_unshare, 0x10000000) == 0) return 8;
-              if (syscall(SYS_ptrace, 16, getppid(), 0, 0) == 0) return 9;
+              if (syscall(SYS_ptrace, 16, parent, 0, 0) == 0) return 9;
               if (syscall(SYS_setfsuid, 0) != -1) return 10;
               int file = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
               return file >= 0 ? 42 : 11;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -84,6 +85,34 @@ TEST_F(Reader, IsTheUserAndNobodyElse) {
 TEST_F(Reader, RefusesWhatIsNoRequest) {
   EXPECT_STREQ(name_of(ask("", ourselves()).outcome), "bad request");
   EXPECT_STREQ(name_of(ask(folder_ / "app.py", ourselves()).outcome), "read");
+}
+
+// The reader's pid, 0 where there is none now.
+pid_t child_of(pid_t keeper) {
+  std::string tid = std::to_string(keeper);
+  pid_t child = 0;
+  std::ifstream("/proc/" + tid + "/task/" + tid + "/children") >> child;
+  return child;
+}
+
+TEST_F(Reader, IsReplacedWhenItDiesAndEndsEvenWhileItIsDead) {
+  pid_t first = child_of(reader_->pid());
+  if (first == 0 || kill(first, SIGKILL) != 0) GTEST_SKIP() << "cannot kill it";
+  pid_t next = 0;
+  for (int i = 0; i < 300 && (next == 0 || next == first); i++) {
+    usleep(20'000);
+    next = child_of(reader_->pid());
+  }
+  ASSERT_NE(next, 0);
+  ASSERT_NE(next, first);
+  ask(folder_ / "app.py", ourselves());  // hears of the new one
+  EXPECT_STREQ(name_of(ask(folder_ / "app.py", ourselves()).outcome), "read");
+  EXPECT_EQ(reader_->counts().restarted, 1U);
+  kill(next, SIGKILL);
+  usleep(100'000);
+  pid_t keeper = reader_->pid();
+  reader_.reset();  // does not wait for ever
+  EXPECT_NE(kill(keeper, 0), 0);
 }
 
 TEST_F(Reader, EndsWithItsUser) {
