@@ -1,5 +1,5 @@
-// What the daemon and the reader of source files say to each other, both directions, and the files of
-// /proc by which a program's rights are told.
+// What the daemon and the reader of source files say to each other, both directions, and the files
+// of /proc by which a program's rights are told.
 #include "daemon/host/source_protocol.h"
 
 #include <algorithm>
