@@ -235,9 +235,9 @@ void Attributor::name_code(const std::vector<Slice>& slices, StallReport& report
   const ls_stack& stack = slice.sample->stack;
   report.callee = clean_text(fixed_string(stack.callee, sizeof(stack.callee)), LS_CALLEE_SIZE);
   uint32_t tgid = report.stall.tgid;
-  report.frames.front().expression = sources_.expression(tgid, report.frames.front());
+  sources_.show_expression(tgid, report.frames.front());
   report.culprit = slice.culprit;
-  report.culprit->expression = sources_.expression(tgid, slice.culprit);
+  sources_.show_expression(tgid, *report.culprit);
   report.task = task_name(stack);
   const Frame* root = find_root(slice.frames);
   if (report.task.empty() && root) report.task = root->function;

@@ -13,7 +13,8 @@ constexpr size_t kMaxSources = 8192;  // then those of the smallest pid go
 void Sources::on_source(const SourceSeen& source) {
   if (source.text.size() > kMaxBytes) return;
   if (lines_.size() >= kMaxSources) on_exit(std::get<0>(lines_.begin()->first));
-  lines_[{source.tgid, source.file, source.line, source.end_line}] = source.text;
+  lines_[{source.tgid, source.file, source.line, source.end_line}] = {
+      .text = source.text, .is_public = source.is_public};
 }
 
 void Sources::on_exit(uint32_t tgid) {
@@ -23,10 +24,11 @@ void Sources::on_exit(uint32_t tgid) {
   lines_.erase(first, last);
 }
 
-std::string Sources::expression(uint32_t tgid, const Frame& frame) const {
+void Sources::show_expression(uint32_t tgid, Frame& frame) const {
   auto found = lines_.find({tgid, frame.file, frame.line, frame.end_line});
-  if (found == lines_.end()) return "";
-  return cut_expression(found->second, frame.column, frame.end_column);
+  if (found == lines_.end()) return;
+  frame.expression = cut_expression(found->second.text, frame.column, frame.end_column);
+  frame.is_public = found->second.is_public;
 }
 
 }  // namespace loopsight

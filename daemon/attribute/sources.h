@@ -17,13 +17,17 @@ class Sources {
   void on_source(const SourceSeen& source);
   void on_exit(uint32_t tgid);
 
-  // The text of the expression that a frame was in, cleaned; "" where it is not known.
-  std::string expression(uint32_t tgid, const Frame& frame) const;
+  // Gives a frame the text of the expression that it was in, cleaned; "" where it is not known.
+  void show_expression(uint32_t tgid, Frame& frame) const;
   size_t size() const { return lines_.size(); }
 
  private:
   using Key = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;  // tgid, file, lines
-  std::map<Key, std::string> lines_;
+  struct Lines {
+    std::string text;
+    bool is_public = false;
+  };
+  std::map<Key, Lines> lines_;
 };
 
 }  // namespace loopsight

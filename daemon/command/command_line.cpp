@@ -49,6 +49,8 @@ void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
       ->delimiter(',')
       ->type_name("PID");
   command->add_flag("--all", config.selection.all, "watch every CPython process of the host");
+  command->add_flag("--as-root", config.as_root,
+                    "run -- COMMAND as root; by sudo it is run as the user who called sudo");
   add_duration(command, "--threshold", raw.threshold,
                "a busy phase longer than this is a stall (50ms)");
   add_duration(command, "--duration", raw.duration,

@@ -23,6 +23,7 @@ struct TraceConfig {
   Selection selection;
   ProbeOptions probes;
   bool count_functions = false;
+  bool as_root = false;  // also a command that sudo's caller gave
   uint64_t threshold_ns = 50'000'000;
   Format format = Format::kText;
   bool exact_delays = false;

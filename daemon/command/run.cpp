@@ -15,6 +15,7 @@
 #include "daemon/command/log.h"
 #include "daemon/command/settings.h"
 #include "daemon/command/supervisor.h"
+#include "daemon/host/source_reader.h"
 #include "daemon/live/live.h"
 #include "daemon/live/live_source.h"
 #include "daemon/probe/privileges.h"
@@ -143,6 +144,8 @@ Result<int> run(const RunConfig& config) {
   auto listener = handed_over ? LocalListener{*std::move(socket), {}}
                               : open_listener(settings->listen_address, settings->socket_group);
   if (!listener) return tl::make_unexpected(listener.error());
+  auto reader = SourceReader::start();
+  if (!reader) return tl::make_unexpected(reader.error());
   Publication publication(WallClock::live(), host_name(), {.stalls = settings->stalls_kept});
   Metrics metrics(publication, kVersion);
   auto tracer = Tracer::open({.threshold_ns = settings->threshold_ns,
@@ -158,13 +161,14 @@ Result<int> run(const RunConfig& config) {
   sinks.push_back(&window);
   Pipeline pipeline(settings->threshold_ns, std::move(sinks));
   LiveSource source(*tracer, pipeline, nullptr, settings->probes);
+  source.read_sources_by(*reader);
   Daemon daemon(config, *settings, publication, *exports, pipeline, source);
   if (auto followed = daemon.follow_settings(monotonic_now_ns()); !followed)
     return tl::make_unexpected(followed.error());
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
   for (const ProbeStatus& probe : tracer->probes())
     if (!probe.attached) spdlog::warn("probe {} is not attached: {}", probe.name, probe.why_not);
-  if (auto dropped = drop_privileges(); !dropped) spdlog::warn("{}", dropped.error().message);
+  if (auto dropped = drop_privileges(); !dropped) return tl::make_unexpected(dropped.error());
   if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
   daemon.publish();
   // Its thread begins without what was given up; until here its clients wait.

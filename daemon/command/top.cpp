@@ -14,8 +14,10 @@
 #include <utility>
 
 #include "daemon/command/commands.h"
+#include "daemon/host/source_reader.h"
 #include "daemon/live/live.h"
 #include "daemon/live/live_source.h"
+#include "daemon/probe/privileges.h"
 #include "daemon/sink/publication.h"
 #include "daemon/top/api_client.h"
 #include "daemon/top/terminal.h"
@@ -32,12 +34,16 @@ constexpr int kKeyWaitMs = 200;
 class OwnTrace {
  public:
   static Result<std::unique_ptr<OwnTrace>> start(uint64_t threshold_ns, Fd signals) {
+    auto reader = SourceReader::start();
+    if (!reader) return tl::make_unexpected(reader.error());
     auto tracer = Tracer::open({.threshold_ns = threshold_ns, .listed_only = false});
     if (!tracer) return tl::make_unexpected(tracer.error());
     std::unique_ptr<OwnTrace> own(
         new OwnTrace(std::move(*tracer), threshold_ns, std::move(signals)));
     if (auto attached = own->tracer_.attach(); !attached)
       return tl::make_unexpected(attached.error());
+    if (auto dropped = drop_privileges(); !dropped) return tl::make_unexpected(dropped.error());
+    own->source_.read_sources_by(*reader);
     if (auto scanned = own->source_.scan(); !scanned) return tl::make_unexpected(scanned.error());
     own->publication_.publish(own->source_.snapshot());
     own->thread_ = std::thread([one = own.get()] { one->run(); });
@@ -52,7 +58,8 @@ class OwnTrace {
 
   Result<TopSample> take() const {
     auto loops = routes_.respond({.path = kLoopsPath});
-    auto stalls = routes_.respond({.path = kStallsPath, .query = {{"limit", kStallsLimit}}});
+    auto stalls = routes_.respond(
+        {.path = kStallsPath, .query = {{"limit", kStallsLimit}}, .is_authenticated = true});
     return parse_sample(loops.body, stalls.body);
   }
 

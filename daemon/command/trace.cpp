@@ -10,8 +10,11 @@
 #include "daemon/base/text.h"
 #include "daemon/command/commands.h"
 #include "daemon/command/results.h"
+#include "daemon/command/sudo_caller.h"
+#include "daemon/host/source_reader.h"
 #include "daemon/live/live.h"
 #include "daemon/live/live_source.h"
+#include "daemon/probe/privileges.h"
 #include "daemon/python/process_reader.h"
 
 namespace loopsight {
@@ -48,9 +51,13 @@ Result<int> trace(const TraceConfig& config) {
   if (auto may = can_trace(); !may) return tl::make_unexpected(may.error());
   if (auto pids = check_pids(config.selection.pids, config.count_functions); !pids)
     return tl::make_unexpected(pids.error());
+  auto reader = SourceReader::start();
+  if (!reader) return tl::make_unexpected(reader.error());
   std::optional<Child> child;
   if (!config.selection.command.empty()) {
-    auto forked = Child::fork(config.selection.command);
+    auto caller = config.as_root ? Result<std::optional<RunAs>>(std::nullopt) : sudo_caller();
+    if (!caller) return tl::make_unexpected(caller.error());
+    auto forked = Child::fork(config.selection.command, *caller);
     if (!forked) return tl::make_unexpected(forked.error());
     child = std::move(*forked);
   }
@@ -84,10 +91,13 @@ Result<int> trace(const TraceConfig& config) {
   Pipeline pipeline(config.threshold_ns, {sink.get()});
   LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr, config.probes,
                     config.count_functions);
+  source.read_sources_by(*reader);
   if (child) (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
   if (auto followed = tracer->follow_wakers(true); !followed)
     spdlog::warn("{}", followed.error().message);
+  if (auto dropped = drop_privileges(child.has_value()); !dropped)
+    return tl::make_unexpected(dropped.error());
   if (config.selection.all)
     if (auto scanned = source.scan(); !scanned) return tl::make_unexpected(scanned.error());
   for (uint32_t pid : config.selection.pids)

@@ -185,6 +185,8 @@ Result<Event> decode_source(const ls_header& header, std::span<const std::byte> 
     if (found == json.end()) return;
     if constexpr (std::is_same_v<Value, std::string>) {
       if (found->is_string()) value = found->template get<std::string>();
+    } else if constexpr (std::is_same_v<Value, bool>) {
+      if (found->is_boolean()) value = found->template get<bool>();
     } else {
       if (found->is_number_unsigned()) value = found->template get<Value>();
     }
@@ -193,6 +195,7 @@ Result<Event> decode_source(const ls_header& header, std::span<const std::byte> 
   read("line", source.line);
   read("end_line", source.end_line);
   read("text", source.text);
+  read("public", source.is_public);
   return Event(std::move(source));
 }
 
@@ -298,6 +301,7 @@ std::vector<std::byte> encode(const SourceSeen& source) {
                          {"line", source.line},
                          {"end_line", source.end_line},
                          {"text", source.text},
+                         {"public", source.is_public},
                      },
                      source.time_ns, source.tgid);
 }

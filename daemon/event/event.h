@@ -118,7 +118,8 @@ struct SourceSeen {
   std::string file;  // as the code object names it
   uint32_t line = 0;
   uint32_t end_line = 0;
-  std::string text;  // from `line` to `end_line`
+  std::string text;        // from `line` to `end_line`
+  bool is_public = false;  // every user of the host may read the file
 };
 
 // A thread pool (concurrent.futures.ThreadPoolExecutor) as a look at its process's memory showed

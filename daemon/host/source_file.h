@@ -1,5 +1,7 @@
-// Lines of a traced program's source, read as that program may read them.
+// Lines of a traced program's source file, and the expressions in them.
 #pragma once
+
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <optional>
@@ -7,17 +9,12 @@
 
 namespace loopsight {
 
-// Lines `first` to `last` (from 1, at most kMaxSourceLines of them) of the file that process `pid`
-// calls `path`, joined by line feeds. A relative path starts at its working directory.
-//
-// Nothing where it cannot be had for certain: the file is none, changed after `started_ns` (of the
-// program, by CLOCK_REALTIME), is longer than 4 MB or is not the process's own to read. The path is
-// the process's word, so the file is opened inside its root directory, under its user and group,
-// and a symbolic link cannot lead out. `file` of /etc/shadow shows nothing that the process could
-// not read itself.
-std::optional<std::string> read_source_lines(const std::string& proc_root, uint32_t pid,
-                                             const std::string& path, uint32_t first, uint32_t last,
-                                             int64_t started_ns);
+// Lines `first` to `last` (from 1) of an open file, joined by line feeds. Nothing where it has no
+// such lines, they are longer than 8 KB, or what comes up to them is longer than 4 MB.
+std::optional<std::string> read_lines(int file, uint32_t first, uint32_t last);
+
+// Whether a file changed after a program started (CLOCK_REALTIME), so that it is not what runs.
+bool changed_after(const struct stat& file, int64_t started_ns);
 
 constexpr uint32_t kMaxSourceLines = 12;
 

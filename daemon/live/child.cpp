@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <grp.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,9 +50,23 @@ tl::unexpected<Error> cannot_run(const std::string& name, int error) {
       fmt::format("cannot run {}: {}; {}", clean_text(name, 200), std::strerror(error), remedy));
 }
 
+// In the child: false where it is not that user now.
+bool become(const RunAs& user) {
+  int groups =
+      user.name.empty() ? setgroups(1, &user.group) : initgroups(user.name.c_str(), user.group);
+  if (groups != 0 || setresgid(user.group, user.group, user.group) != 0 ||
+      setresuid(user.user, user.user, user.user) != 0)
+    return false;
+  if (!user.home.empty()) setenv("HOME", user.home.c_str(), 1);
+  for (const char* variable : {"USER", "LOGNAME"})
+    if (!user.name.empty()) setenv(variable, user.name.c_str(), 1);
+  return true;
+}
+
 }  // namespace
 
-Result<Child> Child::fork(const std::vector<std::string>& command) {
+Result<Child> Child::fork(const std::vector<std::string>& command,
+                          const std::optional<RunAs>& user) {
   if (int error = check_command(command.at(0)); error != 0) return cannot_run(command[0], error);
   std::vector<char*> arguments;
   arguments.reserve(command.size() + 1);
@@ -74,7 +89,7 @@ Result<Child> Child::fork(const std::vector<std::string>& command) {
     sigprocmask(SIG_SETMASK, &before, nullptr);
     do got = read(go[0], &byte, 1);
     while (got < 0 && errno == EINTR);
-    if (got == 1) execvp(arguments[0], arguments.data());
+    if (got == 1 && (!user || become(*user))) execvp(arguments[0], arguments.data());
     int error = got == 1 ? errno : ECANCELED;
     [[maybe_unused]] ssize_t written = write(failed[1], &error, sizeof(error));
     _exit(127);

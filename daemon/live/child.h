@@ -13,10 +13,19 @@
 
 namespace loopsight {
 
+// Another user whose command it is.
+struct RunAs {
+  uid_t user = 0;
+  gid_t group = 0;
+  std::string name;  // "" where it has none: then it is in no other group
+  std::string home;
+};
+
 class Child {
  public:
   // Forks; the child waits for start(). Errors: the command is not found or not executable.
-  static Result<Child> fork(const std::vector<std::string>& command);
+  static Result<Child> fork(const std::vector<std::string>& command,
+                            const std::optional<RunAs>& user = std::nullopt);
   Child(Child&&) noexcept = default;
   Child& operator=(Child&&) noexcept = default;
   ~Child();  // a child that was never started is ended

@@ -46,8 +46,10 @@ Asked read_signals(int fd, Child* child, bool can_reload) {
 }
 
 bool any_alive(const std::vector<uint32_t>& pids) {
-  return std::any_of(pids.begin(), pids.end(),
-                     [](uint32_t pid) { return kill(static_cast<pid_t>(pid), 0) == 0; });
+  return std::any_of(pids.begin(), pids.end(), [](uint32_t pid) {
+    // A process of another user, which we may not signal, is alive too.
+    return kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM;
+  });
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ void LiveSource::forget_names(uint32_t tgid) {
   unread_.erase(tgid);
   reads_->forget(tgid);
   pools_.forget(tgid);
+  source_requests_.forget(tgid);
   sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
                        sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
 }

@@ -50,6 +50,12 @@ Snapshot LiveSource::snapshot() const {
                         {"read_given_up", reads_->given_up()},
                         {"unreadable_probe_site", own.unreadable_sites},
                         {"untrusted_interpreter", own.untrusted_files}};
+  auto sources = source_requests_.counts();
+  snapshot.discarded.insert(snapshot.discarded.end(),
+                            {{"source_of_other_program", source_requests_.discarded()},
+                             {"source_reader_hung", sources.hung},
+                             {"source_reader_died", sources.died},
+                             {"source_reader_restarted", sources.restarted}});
   snapshot.ready = true;
   return snapshot;
 }

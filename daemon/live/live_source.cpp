@@ -34,6 +34,7 @@ LiveSource::LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* reco
       recorder_(recorder),
       reader_(proc_root, reads_),
       probes_(tracer, reader_, probes, count_functions),
+      source_requests_(proc_root, reads_),
       pools_(std::move(proc_root), reads_) {}
 
 Result<void> LiveSource::add(std::span<const std::byte> bytes) {
@@ -63,6 +64,7 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
     spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
   if (!watched) return {};
   refused_.on_process(facts);
+  source_requests_.on_process(facts.tgid);
   if (auto layout = reader_.layout(facts.tgid)) {
     layouts_[facts.tgid] = *layout;
     tracer_.set_python(facts.tgid, *layout);

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/result.h"
@@ -21,6 +22,7 @@
 #include "daemon/live/beginnings.h"
 #include "daemon/live/live_pools.h"
 #include "daemon/live/refused_pollers.h"
+#include "daemon/live/source_requests.h"
 #include "daemon/live/usdt_policy.h"
 #include "daemon/pipeline.h"
 #include "daemon/probe/tracer.h"
@@ -37,6 +39,11 @@ class LiveSource {
   LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* recorder,
              const ProbeOptions& probes, bool count_functions = false,
              std::string proc_root = "/proc");
+
+  // Source lines are read by it; without one there are no expressions.
+  void read_sources_by(std::shared_ptr<SourceReader> reader) {
+    source_requests_.serve_by(std::move(reader));
+  }
 
   // From now on what the configuration says of a process and its workload holds. Processes and
   // loops that are there already follow at once.
@@ -111,6 +118,7 @@ class LiveSource {
   std::shared_ptr<BoundedReads> reads_ = std::make_shared<BoundedReads>();
   ProcessReader reader_;
   UsdtPolicy probes_;
+  SourceRequests source_requests_;
   std::optional<Configuration> rules_;
   LivePools pools_;
   Beginnings beginnings_;

@@ -9,7 +9,6 @@
 
 #include "daemon/event/codec.h"
 #include "daemon/host/proc.h"
-#include "daemon/host/source_file.h"
 #include "daemon/live/live_source.h"
 #include "daemon/python/plumbing.h"
 
@@ -33,6 +32,8 @@ int64_t LiveSource::program_start_ns(uint32_t tgid) const {
 Result<void> LiveSource::on_stack(const StackSeen& event) {
   constexpr size_t kMaxAsked = 65536;
   uint32_t tgid = event.record.header.tgid;
+  uint64_t seen_ns = event.record.source == LS_STACK_OF_WAIT ? event.record.slice_start_ns
+                                                             : event.record.header.time_ns;
   auto frames = pipeline_.resolve(event);
   if (frames.empty()) return {};
   for (const Frame* frame : {std::as_const(frames).data(), find_culprit(frames)}) {
@@ -40,18 +41,21 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
     SourceKey key{tgid, frame->file, frame->line, frame->end_line};
     if (sources_asked_.size() >= kMaxAsked) sources_asked_.clear();
     if (!sources_asked_.insert(key).second) continue;
-    auto text = reads_->of(tgid, [root = reader_.proc_root(), key, start = program_start_ns(tgid)] {
-      const auto& [pid, file, line, end_line] = key;
-      return read_source_lines(root, pid, file, line, end_line, start);
-    });
-    if (!text) sources_asked_.erase(key);
-    if (!text || !*text) continue;
+    auto lines = source_requests_.read({.tgid = tgid,
+                                        .file = frame->file,
+                                        .first = frame->line,
+                                        .last = frame->end_line,
+                                        .seen_ns = seen_ns,
+                                        .started_ns = program_start_ns(tgid)});
+    if (!lines) sources_asked_.erase(key);
+    if (!lines || !*lines) continue;
     SourceSeen source{.time_ns = event.record.header.time_ns,
                       .tgid = tgid,
                       .file = frame->file,
                       .line = frame->line,
                       .end_line = frame->end_line,
-                      .text = **text};
+                      .text = std::move((*lines)->text),
+                      .is_public = (*lines)->is_public};
     if (auto added = add(encode(source)); !added) return added;
   }
   return {};

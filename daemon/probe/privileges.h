@@ -14,8 +14,11 @@ Result<void> check_rights();
 //   SYS_ADMIN            attaching uprobes later, and the kernel's statistics of BPF programs
 //   BPF, PERFMON         reading our maps, sampling the threads of loops that come later
 //   SYS_PTRACE           reading /proc and memory of other users' processes
-//   DAC_READ_SEARCH      reading interpreters and sources through /proc/PID/root
-//   SETUID, SETGID       reading a source file as the user of the process that runs it
-Result<void> drop_privileges();
+//   DAC_READ_SEARCH      reading /proc/PID/fd and interpreters that only their owners may read
+//   CHECKPOINT_RESTORE   opening interpreters that were deleted, by /proc/PID/map_files
+//   KILL                 where `has_child`: passing signals on to the command, whoever it became
+// None of them writes a file of another user's or becomes anybody. Errors: the kernel refuses; then
+// nothing may be read of strangers.
+Result<void> drop_privileges(bool has_child = false);
 
 }  // namespace loopsight

@@ -17,6 +17,7 @@ struct Frame {
   uint32_t column = 0;
   uint32_t end_column = 0;
   std::string expression;  // its text; "" where it is not known
+  bool is_public = false;  // every user of the host may read it in the file
 };
 
 }  // namespace loopsight

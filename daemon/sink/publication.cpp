@@ -1,11 +1,27 @@
 #include "daemon/sink/publication.h"
 
+#include <optional>
+
 #include "daemon/sink/json_sink.h"
 
 namespace loopsight {
 namespace {
 
 constexpr size_t kMaxExecutors = 100;
+
+// What everybody may know of a stall; nothing where that is all.
+std::optional<StallReport> public_part(const StallReport& report) {
+  auto is_private = [](const Frame& frame) {
+    return !frame.expression.empty() && !frame.is_public;
+  };
+  bool leaf = !report.frames.empty() && is_private(report.frames.front());
+  bool culprit = report.culprit && is_private(*report.culprit);
+  if (!leaf && !culprit) return std::nullopt;
+  StallReport part = report;
+  if (leaf) part.frames.front().expression.clear();
+  if (culprit) part.culprit->expression.clear();
+  return part;
+}
 
 }  // namespace
 
@@ -19,7 +35,7 @@ void Publication::set_ring_size(size_t ring_size) {
   std::lock_guard lock(mutex_);
   limits_.stalls = ring_size;
   while (stalls_.size() > limits_.stalls) {
-    kept_bytes_ -= stalls_.back().json->size();
+    kept_bytes_ -= stalls_.back().bytes();
     stalls_.pop_back();
   }
 }
@@ -31,26 +47,30 @@ std::shared_ptr<const Snapshot> Publication::snapshot() const {
 
 Result<void> Publication::on_stall(const StallReport& report) {
   const Stall& stall = report.stall;
-  Kept kept{
-      .workload = report.process.workload,
-      .cause = report.cause,
-      .tid = stall.tid,
-      .start_ns = stall.start_ns,
-      .in_progress = stall.in_progress,
-      .json = std::make_shared<const std::string>(to_line(stall_json(report, clock_, host_)))};
+  Kept kept{.workload = report.process.workload,
+            .cause = report.cause,
+            .tid = stall.tid,
+            .start_ns = stall.start_ns,
+            .in_progress = stall.in_progress,
+            .json = std::make_shared<const std::string>(to_line(stall_json(report, clock_, host_))),
+            .public_json = nullptr};
+  auto part = public_part(report);
+  kept.public_json =
+      part ? std::make_shared<const std::string>(to_line(stall_json(*part, clock_, host_)))
+           : kept.json;
   std::lock_guard lock(mutex_);
   // A stall that was shown in progress is replaced by its newer report.
   for (auto entry = stalls_.begin(); entry != stalls_.end(); ++entry) {
     if (!entry->in_progress || entry->tid != kept.tid || entry->start_ns != kept.start_ns) continue;
-    kept_bytes_ -= entry->json->size();
+    kept_bytes_ -= entry->bytes();
     stalls_.erase(entry);
     break;
   }
   reports_++;
-  kept_bytes_ += kept.json->size();
+  kept_bytes_ += kept.bytes();
   stalls_.push_front(std::move(kept));
   while (stalls_.size() > 1 && (stalls_.size() > limits_.stalls || kept_bytes_ > limits_.bytes)) {
-    kept_bytes_ -= stalls_.back().json->size();
+    kept_bytes_ -= stalls_.back().bytes();
     stalls_.pop_back();
   }
   return {};
@@ -83,15 +103,17 @@ uint64_t Publication::reports() const {
   return reports_;
 }
 
-std::vector<std::shared_ptr<const std::string>> Publication::stalls(
-    size_t limit, const std::string& workload, const std::string& cause) const {
+std::vector<std::shared_ptr<const std::string>> Publication::stalls(size_t limit,
+                                                                    const std::string& workload,
+                                                                    const std::string& cause,
+                                                                    Audience audience) const {
   std::vector<std::shared_ptr<const std::string>> found;
   std::lock_guard lock(mutex_);
   for (const Kept& kept : stalls_) {
     if (found.size() >= limit) break;
     if (!workload.empty() && kept.workload != workload) continue;
     if (!cause.empty() && kCauseNames[kept.cause] != cause) continue;
-    found.push_back(kept.json);
+    found.push_back(audience == Audience::kOperator ? kept.json : kept.public_json);
   }
   return found;
 }

@@ -51,6 +51,11 @@ struct RingLimits {
   size_t bytes = 16UL << 20;
 };
 
+// Who reads a stall. Everybody sees expressions of files alone that every user of the host may
+// read; of others there is none, since what was cut out of a line may begin inside a string, so
+// that no blanking of strings could be trusted.
+enum class Audience { kOperator, kEverybody };
+
 class Publication : public Sink {
  public:
   Publication(WallClock clock, std::string host, RingLimits limits = {})
@@ -66,7 +71,8 @@ class Publication : public Sink {
 
   // The newest stalls first, at most `limit`, each the JSON object of one; empty filters match all.
   std::vector<std::shared_ptr<const std::string>> stalls(size_t limit, const std::string& workload,
-                                                         const std::string& cause) const;
+                                                         const std::string& cause,
+                                                         Audience audience) const;
   size_t kept_stalls() const;
   uint64_t reports() const;  // of stalls, so far: unchanged means that stalls() is, too
   const std::string& host() const { return host_; }
@@ -81,6 +87,8 @@ class Publication : public Sink {
     uint64_t start_ns = 0;
     bool in_progress = false;
     std::shared_ptr<const std::string> json;
+    std::shared_ptr<const std::string> public_json;  // the same text where there is no secret
+    size_t bytes() const { return json->size() + (public_json == json ? 0 : public_json->size()); }
   };
 
   WallClock clock_;

@@ -75,7 +75,8 @@ HttpResponse stalls(const Publication& publication, const HttpRequest& request) 
     return refusal(400, fmt::format("no cause '{}'; there are {}", clean_text(cause, 100),
                                     fmt::join(kCauseNames, ", ")));
   std::string body = "[";
-  for (const auto& stall : publication.stalls(limit, workload, cause)) {
+  auto audience = request.is_authenticated ? Audience::kOperator : Audience::kEverybody;
+  for (const auto& stall : publication.stalls(limit, workload, cause, audience)) {
     if (body.size() > 1) body += ",\n";
     body += *stall;
   }

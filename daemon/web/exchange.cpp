@@ -174,7 +174,9 @@ bool Exchange::begin(const char* path, const char* method, const char* version) 
   settings_ = server_.settings_.current(monotonic_ns());
   read_head(method, version);
   if (is_refused(method)) return send();
-  request_ = {.path = path, .arrived_ns = monotonic_ns()};
+  request_ = {.path = path,
+              .arrived_ns = monotonic_ns(),
+              .is_authenticated = settings_->authenticates() || is_local()};
   if (auto authority = head_.authority()) {  // one of our names, so that nothing in it was encoded
     auto end = static_cast<size_t>(authority->end() - std::string_view(head_.target).begin());
     request_.path.erase(0, end);

@@ -25,6 +25,9 @@ struct HttpRequest {
   std::string path;
   std::vector<std::pair<std::string, std::string>> query = {};  // decoded, in their order
   uint64_t arrived_ns = 0;                                      // CLOCK_MONOTONIC
+  // Who asks has shown a password or a certificate: everything is shown to him, else what every
+  // user of the host may know.
+  bool is_authenticated = false;
 
   // The value of a query parameter, "" where it is absent.
   std::string parameter(std::string_view name) const;

@@ -40,6 +40,7 @@ Result<std::shared_ptr<Settings>> SettingsFile::load() {
     auto tls = TlsCredentials::load(*config->tls);
     if (!tls) return tl::make_unexpected(tls.error());
     settings->tls = std::move(*tls);
+    settings->wants_certificate = config->tls->client_auth == ClientAuth::kRequireAndVerify;
   }
   for (const std::string& warning : config->warnings) spdlog::warn("{}", warning);
   return settings;

@@ -21,6 +21,9 @@ struct Settings {
   std::shared_ptr<const TlsCredentials> tls;  // null: plain HTTP
   std::vector<std::pair<std::string, std::string>> headers;
   Passwords passwords;
+  bool wants_certificate = false;  // a client without one that is right gets no connection
+  // Whoever gets an answer has shown who he is.
+  bool authenticates() const { return passwords.required() || wants_certificate; }
 };
 
 class SettingsFile {

@@ -39,11 +39,11 @@ _loopsight() {
   local words
   case $command in
     trace)
-      words="--pid --all --threshold --duration --format --output --quiet --audit --functions"
+      words="--pid --all --threshold --duration --format --output --quiet --audit --functions --as-root"
       words+=" --exact-delays --help --"
       ;;
     record)
-      words="--pid --all --threshold --duration --output --audit --functions --exact-delays --help --"
+      words="--pid --all --threshold --duration --output --audit --functions --as-root --exact-delays --help --"
       ;;
     run)
       words="--config --config.check --threshold --web.listen-address --web.config.file --audit"

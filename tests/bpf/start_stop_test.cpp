@@ -145,7 +145,7 @@ class StartStop : public testing::Test {
     Routes routes;
     add_endpoints(routes, publication, metrics);
     add_api(routes, publication, "test");
-    auto server = HttpServer::start({.address = "127.0.0.1:0", .listener = *std::move(listener)},
+    auto server = HttpServer::start({.address = "127.0.0.1:0", .listener = std::move(listener->socket)},
                                     std::move(routes));
     ASSERT_TRUE(server) << server.error().message;
     ASSERT_TRUE(source.poll(40));

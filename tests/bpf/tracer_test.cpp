@@ -76,8 +76,9 @@ TEST_F(TracerTest, ForgetsWhatIsRejectedAndDoesNotAskAgain) {
   for (const Event& event : events()) {
     EXPECT_FALSE(std::holds_alternative<StallEnded>(event));
     // Reading the ring buffer polls as well, on its own instance.
-    if (const auto* asked = std::get_if<PollerSeen>(&event))
+    if (const auto* asked = std::get_if<PollerSeen>(&event)) {
       EXPECT_NE(asked->record.epoll_fd, epoll_);
+    }
     if (const auto* end = std::get_if<LoopEnded>(&event); end && end->record.row == poller.row)
       ends.push_back(*end);
   }

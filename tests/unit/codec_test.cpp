@@ -87,6 +87,17 @@ TEST(Decode, ReadsBackSourceLines) {
   EXPECT_EQ(back.file, source.file);
   EXPECT_EQ(back.end_line, 4U);
   EXPECT_TRUE(back.text.starts_with("time.sleep(\n  1)"));
+  EXPECT_FALSE(back.is_public);
+  source.is_public = true;
+  EXPECT_TRUE(std::get<SourceSeen>(*decode(encode(source))).is_public);
+  // What was recorded before there was the word is private.
+  auto text = [](std::vector<std::byte> record, std::string_view word) {
+    auto* first = reinterpret_cast<char*>(record.data());
+    auto at = std::string_view(first, record.size()).find(word);
+    first[at] = 'P';
+    return record;
+  };
+  EXPECT_FALSE(std::get<SourceSeen>(*decode(text(encode(source), "public"))).is_public);
   auto bytes = encode(source);
   bytes[30] = std::byte{0};
   EXPECT_FALSE(decode(bytes));

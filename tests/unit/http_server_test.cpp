@@ -170,7 +170,7 @@ TEST_F(HttpServerTest, KeepsStallsWithinTheirBytes) {
   Publication small(WallClock::fixed(0), "h", {.stalls = 1000, .bytes = 2000});
   for (uint64_t i = 1; i <= 50; i++)
     ASSERT_TRUE(small.on_stall(stall(i * 100, LS_CAUSE_CPU, "w" + std::to_string(i))));
-  auto kept = small.stalls(1000, "", "");
+  auto kept = small.stalls(1000, "", "", Audience::kOperator);
   size_t bytes = 0;
   for (const auto& one : kept) bytes += one->size();
   EXPECT_GE(kept.size(), 1U);
@@ -183,9 +183,25 @@ TEST_F(HttpServerTest, ReplacesARunningStallByItsNewerReport) {
   running.stall.in_progress = true;
   ASSERT_TRUE(publication_.on_stall(running));
   ASSERT_TRUE(publication_.on_stall(stall(100, LS_CAUSE_CPU, "w")));
-  auto stalls = publication_.stalls(10, "", "");
+  auto stalls = publication_.stalls(10, "", "", Audience::kOperator);
   ASSERT_EQ(stalls.size(), 1U);
   EXPECT_NE(stalls[0]->find("\"in_progress\":false"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, ShowsPrivateExpressionsToWhoHasShownWhoHeIs) {
+  StallReport report = stall(100, LS_CAUSE_SLEEP, "w");
+  report.frames = {{.function = "leaf", .expression = "connect('leaf-secret')"}};
+  report.culprit = Frame{.function = "f", .expression = "connect('secret')"};
+  ASSERT_TRUE(publication_.on_stall(report));
+  auto shown = [&](Audience audience) { return *publication_.stalls(1, "", "", audience)[0]; };
+  EXPECT_NE(shown(Audience::kOperator).find("leaf-secret"), std::string::npos);
+  EXPECT_NE(shown(Audience::kOperator).find("('secret"), std::string::npos);
+  EXPECT_EQ(shown(Audience::kEverybody).find("secret"), std::string::npos);
+  EXPECT_NE(shown(Audience::kEverybody).find("\"function\":\"f\""), std::string::npos);
+  EXPECT_EQ(respond({}).body.find("secret"), std::string::npos);
+  report.culprit->is_public = report.frames[0].is_public = true;
+  ASSERT_TRUE(publication_.on_stall(report));
+  EXPECT_EQ(shown(Audience::kEverybody), shown(Audience::kOperator));
 }
 
 TEST_F(HttpServerTest, ShowsEachLoop) {

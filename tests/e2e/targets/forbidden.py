@@ -1,7 +1,9 @@
 """Tries what the service's sandbox is there to forbid, and says of each what became of it.
 
-Started in the daemon's place, as its user, with its capabilities, filter and view of the files.
+Started in the daemon's place, as its user, with its filter and view of the files, and with those of
+its capabilities that it keeps: the second argument, a mask in hexadecimal.
 """
+import contextlib
 import ctypes
 import errno
 import json
@@ -29,6 +31,30 @@ def write(path):
     return attempt
 
 
+def become_root():
+    """As a file system sees it. The call itself never says whether it did."""
+    call(122, 0)
+    if call(122, -1) != 0:
+        raise PermissionError(errno.EPERM, "setfsuid")
+
+
+def as_root(attempt):
+    def attempt_as_root():
+        with contextlib.suppress(OSError):
+            call(122, 0)
+        attempt()
+
+    return attempt_as_root
+
+
+def keep(mask):
+    """Gives up all capabilities but these, as the daemon does."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    sets = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
+    call(126, ctypes.addressof(header), ctypes.addressof(sets))
+
+
 def writable_code():
     if libc.mmap(None, 4096, 7, 0x22, -1, 0) == ctypes.c_void_p(-1).value:
         raise OSError(ctypes.get_errno(), "mmap")
@@ -42,8 +68,14 @@ ATTEMPTS = {
     "write /sys": lambda: open("/sys/kernel/profiling", "w").write("1"),
     "write sysctl": lambda: open("/proc/sys/kernel/core_pattern", "w").write("x"),
     "write memory of another": lambda: open("/proc/%d/mem" % parent, "r+b").close(),
+    "write memory of another as root": as_root(lambda: open("/proc/%d/mem" % parent, "r+b").close()),
+    "make a file of root": as_root(write("/proc/%d/root/etc/loopsight-forbidden" % parent)),
+    "make a file of root elsewhere": as_root(write("/proc/1/root/var/lib/loopsight-forbidden")),
+    "setfsuid(0)": become_root,
     "setuid(0)": lambda: call(105, 0),
     "setresuid(0)": lambda: call(117, 0, 0, 0),
+    "setresgid(0)": lambda: call(119, 0, 0, 0),
+    "setgroups(0)": lambda: call(116, 0, 0),
     "setgid(0)": lambda: call(106, 0),
     "chroot": lambda: os.chroot("/"),
     "mount": lambda: call(165, 0, 0, 0, 0, 0),
@@ -66,14 +98,13 @@ ATTEMPTS = {
 
 def main():
     results = {}
+    keep(int(sys.argv[2], 16))
     for name, attempt in ATTEMPTS.items():
         try:
             attempt()
             results[name] = "done"
         except OSError as error:
             results[name] = errno.errorcode.get(error.errno, str(error.errno))
-    call(122, os.getuid())  # setfsuid, which it needs, is let through
-    results["setfsuid"] = "done"
     with open(sys.argv[1], "w") as file:
         json.dump(results, file)
 
