@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "daemon/base/run_method_name.h"
 #include "daemon/base/text.h"
 #include "daemon/config/host_pattern.h"
 #include "daemon/version.h"
@@ -55,6 +56,17 @@ void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
                "a busy phase longer than this is a stall (50ms)");
   add_duration(command, "--duration", raw.duration,
                "end after this time; a command that was started is ended by SIGTERM");
+  command
+      ->add_option("--loop", config.loops,
+                   "a function by which a further kind of event loop runs: module:qualified.name")
+      ->type_name("RUN")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return parse_run_method(text)
+                       ? std::string()
+                       : "expected module:qualified.name, found " + clean_text(text, 80);
+          },
+          ""));
   command->add_flag("--audit", config.probes.audit,
                     "name blocking calls as Python's audit events do, where its build has probes");
   command->add_flag("--functions", config.count_functions,

@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kMaxRules = 200;
 constexpr size_t kMaxHosts = 100;
+constexpr size_t kMaxLoops = 100;
 constexpr size_t kMaxFileBytes = 1 << 20;
 
 using Node = YamlNode;
@@ -37,6 +38,7 @@ class Reader {
                {"stalls", [&](const Node& n) { return read_stalls(n, config); }},
                {"log", [&](const Node& n) { return read_log(n, config.log); }},
                {"web", [&](const Node& n) { return read_web(n, config); }},
+               {"loops", [&](const Node& n) { return read_loops(n, config.loops); }},
                {"exports", [&](const Node& n) { return read_exports(n, config.exports); }}});
   }
 
@@ -54,6 +56,19 @@ class Reader {
       if (rule.match.text().empty())
         return yaml_.error(item, "found a workload without the key 'match', expected one with it");
       rules.push_back(std::move(rule));
+      return {};
+    });
+  }
+
+  Result<void> read_loops(const Node& node, std::vector<RunMethodName>& loops) {
+    return yaml_.list(node, kMaxLoops, [&](const Node& item) -> Result<void> {
+      std::string run;
+      auto read = yaml_.map(item, {{"run", [&](const Node& n) { return yaml_.text(n, run); }}});
+      if (!read) return read;
+      auto method = parse_run_method(run);
+      if (!method)
+        return yaml_.expected(item, "run: and the loop's run method, as module:qualified.name");
+      loops.push_back(*std::move(method));
       return {};
     });
   }

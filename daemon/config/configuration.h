@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/base/result.h"
+#include "daemon/base/run_method_name.h"
 #include "daemon/config/pattern.h"
 
 namespace loopsight {
@@ -77,6 +78,7 @@ struct Configuration {
   std::vector<std::string> allowed_hosts;  // names that HTTP answers to besides; see host_pattern.h
   bool open_health = false;                // /-/healthy and /-/ready ask for no password
   ExportOptions exports;
+  std::vector<RunMethodName> loops;  // run methods of further event loops
 
   WorkloadPolicy policy(std::string_view workload) const;
 };

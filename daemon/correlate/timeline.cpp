@@ -40,6 +40,11 @@ bool is_stalling(const ls_loop& state) {
   return state.phase == LS_PHASE_BUSY && !(state.flags & (LS_LOOP_STALE | LS_LOOP_RELEASED));
 }
 
+// A busy phase that had begun before it could be seen.
+bool was_found_busy(const ls_loop& state, uint64_t start_ns) {
+  return state.flags & LS_LOOP_ADOPTED && start_ns <= state.created_ns;
+}
+
 uint64_t difference(uint64_t now, uint64_t before) { return now > before ? now - before : 0; }
 
 Delayed delayed_of(const ls_waiters& waiters) {
@@ -81,7 +86,7 @@ Timeline::Loop* Timeline::find(LoopId id) {
 void Timeline::found(Loop& loop, const Stall& one, Findings& findings) {
   Stall stall = one;
   stall.kind = loop.kind;
-  stall.at_least = loop.last.flags & LS_LOOP_ADOPTED;
+  stall.at_least = was_found_busy(loop.last, stall.start_ns);
   if (loop.stage == Stage::kWatched)
     findings.stalls.push_back(stall);
   else if (loop.stage == Stage::kUndecided && loop.held.size() < kMaxHeldStalls)
@@ -350,7 +355,8 @@ Findings Timeline::on_state(const LoopState& event) {
   }
   uint64_t age = is_stalling(state) ? difference(event.time_ns, state.phase_start_ns) : 0;
   // One that may last for ever already is told at once.
-  uint64_t long_ns = threshold_of(loop) * (state.flags & LS_LOOP_ADOPTED ? 1 : kInProgressFactor);
+  bool was_found = was_found_busy(state, state.phase_start_ns);
+  uint64_t long_ns = threshold_of(loop) * (was_found ? 1 : kInProgressFactor);
   if (age >= long_ns) {
     if (loop.open_start_ns != state.phase_start_ns) {
       loop.open_start_ns = state.phase_start_ns;
@@ -359,7 +365,7 @@ Findings Timeline::on_state(const LoopState& event) {
     if (age >= loop.next_report_ns) {
       loop.next_report_ns = std::max(loop.next_report_ns, long_ns) * 2;
       while (loop.next_report_ns <= age) loop.next_report_ns *= 2;
-      if (state.flags & LS_LOOP_ADOPTED) loop.next_report_ns = age * 2;
+      if (was_found) loop.next_report_ns = age * 2;
       Stall stall = open_phase(loop, event.time_ns);
       stall.in_progress = true;
       take_samples(loop, stall);

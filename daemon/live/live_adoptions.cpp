@@ -126,6 +126,8 @@ Result<void> LiveSource::adopt_loops(uint32_t tgid, uint64_t now_ns) {
     });
   });
   if (wanted.empty()) return {};
+  if (!known_.contains(tgid))
+    if (auto described = describe(reader_.read(tgid), now_ns); !described) return described;
   for (const ls_adopted& one : tracer_.adopt(tgid, wanted)) {
     auto row = tracer_.read_row(one.row);
     auto kind = found.find(one.thread_pointer);

@@ -17,6 +17,7 @@ WorkloadPolicy LiveSource::policy_of(const ProcessFacts& facts) const {
 Result<void> LiveSource::set_rules(const Configuration& config, uint64_t now_ns) {
   bool first = !rules_.has_value();
   rules_ = config;
+  loops_ = config.loops;
   probes_.configure(config.probes, now_ns);
   return first ? Result<void>() : apply_rules(now_ns);
 }

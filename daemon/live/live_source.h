@@ -49,6 +49,9 @@ class LiveSource {
   // loops that are there already follow at once.
   Result<void> set_rules(const Configuration& config, uint64_t now_ns);
 
+  // Run methods of further event loops, for what is judged from now on.
+  void know_loops(std::vector<RunMethodName> loops) { loops_ = std::move(loops); }
+
   // Finds the CPython processes that are there already. Call after the probes are attached, so
   // that none slips through between.
   Result<void> scan();
@@ -123,7 +126,7 @@ class LiveSource {
   LivePools pools_;
   Beginnings beginnings_;
   RefusedPollers refused_;
-  std::vector<ConfiguredRunMethod> loops_;  // that the configuration names
+  std::vector<RunMethodName> loops_;        // that the configuration names
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
   std::set<uint32_t> unwatched_;            // of these, the CPython processes that rules leave out
   std::set<uint32_t> unread_;               // of these, those of which reads were given up

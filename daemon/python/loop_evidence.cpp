@@ -142,7 +142,7 @@ bool has_wakeup_channel(const ls_poller& record, const std::string& proc_root) {
 
 Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
                        const std::vector<Frame>& frames,
-                       std::span<const ConfiguredRunMethod> configured) {
+                       std::span<const RunMethodName> configured) {
   const ls_poller& record = poller.record;
   auto running = find_running_loop(frames, configured);
   if (running && running->polls)

@@ -46,6 +46,6 @@ struct Judgement {
 // first; empty where not readable.
 Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
                        const std::vector<Frame>& frames,
-                       std::span<const ConfiguredRunMethod> configured = {});
+                       std::span<const RunMethodName> configured = {});
 
 }  // namespace loopsight

@@ -125,7 +125,7 @@ LoopKind kind_of(const std::vector<Frame>& frames, size_t index, const RunMethod
   return method.kind;
 }
 
-bool is_configured(const Frame& frame, const ConfiguredRunMethod& method) {
+bool is_configured(const Frame& frame, const RunMethodName& method) {
   bool same = frame.function == method.function ||
               (method.function.find('.') == std::string::npos &&
                last_name(frame.function) == method.function) ||
@@ -157,25 +157,10 @@ size_t idle_frame(const RunningLoop& loop, const std::vector<Frame>& frames) {
   return in_wait ? loop.method - 1 : loop.method;
 }
 
-std::optional<ConfiguredRunMethod> parse_run_method(std::string_view text) {
-  size_t colon = text.find(':');
-  if (colon == std::string_view::npos || colon == 0 || colon + 1 == text.size())
-    return std::nullopt;
-  ConfiguredRunMethod method{.module = std::string(text.substr(0, colon)),
-                             .function = std::string(text.substr(colon + 1))};
-  auto plain = [](std::string_view name) {
-    return !name.starts_with('.') && !name.ends_with('.') &&
-           name.find("..") == std::string_view::npos &&
-           name.find_first_of(" /\\:\t\n") == std::string_view::npos;
-  };
-  if (!plain(method.module) || !plain(method.function)) return std::nullopt;
-  return method;
-}
-
 std::optional<RunningLoop> find_running_loop(const std::vector<Frame>& frames,
-                                             std::span<const ConfiguredRunMethod> configured) {
+                                             std::span<const RunMethodName> configured) {
   for (size_t i = 0; i < frames.size(); i++) {
-    for (const ConfiguredRunMethod& method : configured)
+    for (const RunMethodName& method : configured)
       if (is_configured(frames[i], method))
         return RunningLoop{.kind = LoopKind::kConfigured, .method = i, .outer = i, .polls = i <= 1};
     for (const RunMethod& method : kRunMethods) {

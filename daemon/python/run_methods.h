@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/base/run_method_name.h"
 #include "daemon/event/event.h"
 #include "daemon/python/frame.h"
 
@@ -30,15 +31,6 @@ struct RunMethod {
   bool sleeps = false;
 };
 
-// A run method that the configuration names, as "module:qualified.name".
-struct ConfiguredRunMethod {
-  std::string module;
-  std::string function;
-};
-
-// Errors are the caller's to find: nothing where the text is not "module:name" with both parts.
-std::optional<ConfiguredRunMethod> parse_run_method(std::string_view text);
-
 // The innermost loop whose run method is among some frames.
 struct RunningLoop {
   LoopKind kind = LoopKind::kUnknown;
@@ -52,7 +44,7 @@ struct RunningLoop {
 
 // `frames` from the innermost on. Nothing where no loop runs there.
 std::optional<RunningLoop> find_running_loop(const std::vector<Frame>& frames,
-                                             std::span<const ConfiguredRunMethod> configured = {});
+                                             std::span<const RunMethodName> configured = {});
 
 // Of a loop that sleeps with nothing to poll on: the index of the frame that then is the innermost.
 size_t idle_frame(const RunningLoop& loop, const std::vector<Frame>& frames);

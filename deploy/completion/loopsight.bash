@@ -30,7 +30,7 @@ _loopsight() {
       mapfile -t COMPREPLY < <(compgen -W "$(pgrep python 2>/dev/null)" -- "$current")
       return
       ;;
-    --threshold | --duration | --web.listen-address | --web.allowed-host) return ;;
+    --threshold | --duration | --loop | --web.listen-address | --web.allowed-host) return ;;
     --web.socket-group)
       mapfile -t COMPREPLY < <(compgen -g -- "$current")
       return
@@ -39,11 +39,11 @@ _loopsight() {
   local words
   case $command in
     trace)
-      words="--pid --all --threshold --duration --format --output --quiet --audit --functions --as-root"
+      words="--pid --all --threshold --duration --format --output --quiet --audit --loop --functions --as-root"
       words+=" --exact-delays --help --"
       ;;
     record)
-      words="--pid --all --threshold --duration --output --audit --functions --as-root --exact-delays --help --"
+      words="--pid --all --threshold --duration --output --audit --loop --functions --as-root --exact-delays --help --"
       ;;
     run)
       words="--config --config.check --threshold --web.listen-address --web.config.file --audit"

@@ -61,8 +61,10 @@ def check_hang(tmp_path, interpreter, how, *words, seconds=4):
     return first, began, ended, read_results(out)
 
 
-@pytest.mark.parametrize("version", INTERPRETERS)
-@pytest.mark.parametrize("how", CAUSES)
+@pytest.mark.parametrize(
+    "how, version",
+    [(how, version) for how in CAUSES for version in INTERPRETERS if version == "3.11" or how in ("lock", "cpu")],
+)
 def test_a_hang_is_told_at_once(tmp_path, how, version):
     first, began, ended, results = check_hang(tmp_path, INTERPRETERS[version](), how)
     assert first["at_least"] and first["cause"] == CAUSES[how]

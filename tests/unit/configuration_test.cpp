@@ -114,10 +114,22 @@ TEST(Configuration, SaysWhatHttpAnswersToAndWho) {
             "without a port");
 }
 
+TEST(Configuration, NamesRunMethodsOfFurtherLoops) {
+  auto config =
+      parse_configuration("loopsight.yml", "loops:\n- run: mylib.engine:Engine.turn\n- run: a:b\n");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->loops.size(), 2U);
+  EXPECT_EQ(config->loops[0].module, "mylib.engine");
+  EXPECT_EQ(config->loops[0].function, "Engine.turn");
+  EXPECT_NE(complaint("loops: [{run: nothing}]").find("module:qualified.name"), std::string::npos);
+  EXPECT_NE(complaint("loops: [{}]").find("module:qualified.name"), std::string::npos);
+}
+
 TEST(Configuration, AnUnknownKeyIsNamedWithTheNearestOne) {
-  EXPECT_EQ(complaint("stalls: {keep: 5}\ntreshold: 50ms\n"),
-            "loopsight.yml:2:1: unknown key 'treshold', expected one of threshold, workloads, "
-            "processes, probes, labels, stalls, log, web, exports; did you mean 'threshold'?");
+  EXPECT_EQ(
+      complaint("stalls: {keep: 5}\ntreshold: 50ms\n"),
+      "loopsight.yml:2:1: unknown key 'treshold', expected one of threshold, workloads, "
+      "processes, probes, labels, stalls, log, web, loops, exports; did you mean 'threshold'?");
   EXPECT_EQ(complaint("stalls: {keeps: 5}"),
             "loopsight.yml:1:10: unknown key 'keeps', expected keep; did you mean 'keep'?");
   EXPECT_EQ(complaint("log:\n  colour: red\n"),
@@ -168,7 +180,7 @@ TEST(Configuration, ABadPatternIsShownWithItsFault) {
 TEST(Configuration, WhatTheFileHoldsCannotReachTheTerminal) {
   EXPECT_EQ(complaint("\"bad\\e[31m\\xff key\": 1"),
             "loopsight.yml:1:1: unknown key 'bad?[31m\xC3\xBF key', expected one of threshold, "
-            "workloads, processes, probes, labels, stalls, log, web, exports");
+            "workloads, processes, probes, labels, stalls, log, web, loops, exports");
   EXPECT_EQ(complaint("threshold: \xC3(\x01\n").find('\x01'), std::string::npos);
 }
 

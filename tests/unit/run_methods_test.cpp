@@ -88,7 +88,7 @@ TEST(FindRunningLoop, KnowsReplacementsAndSubclasses) {
 }
 
 TEST(FindRunningLoop, TakesWhatTheConfigurationNames) {
-  std::vector<ConfiguredRunMethod> own = {{.module = "mylib.engine", .function = "Engine.turn"}};
+  std::vector<RunMethodName> own = {{.module = "mylib.engine", .function = "Engine.turn"}};
   std::vector<Frame> frames = {frame("Engine.wait", "/srv/mylib/engine.py"),
                                frame("Engine.turn", "/srv/mylib/engine.py")};
   EXPECT_FALSE(find_running_loop(frames));

@@ -296,6 +296,29 @@ TEST_F(TimelineTest, CountsLostRecords) {
 }
 
 // Doubling nothing until it is as large as the age would never end.
+TEST_F(TimelineTest, ALoopFoundInItsBusyPhaseIsToldOfAtOnceAndAsALowerBound) {
+  auto found = state(1200, LS_PHASE_BUSY, 1000);
+  found.loop.flags |= LS_LOOP_ADOPTED;
+  found.loop.created_ns = 1100 * kMs;  // asleep since before we came
+  auto findings = timeline_.on_state(found);
+  ASSERT_EQ(findings.stalls.size(), 1U);
+  EXPECT_TRUE(findings.stalls[0].in_progress);
+  EXPECT_TRUE(findings.stalls[0].at_least);
+  auto ended = timeline_.on_stall(stall(1000, 1500));
+  ASSERT_EQ(ended.stalls.size(), 1U);
+  EXPECT_TRUE(ended.stalls[0].at_least);
+}
+
+TEST_F(TimelineTest, ItsLaterBusyPhasesAreAsAnyOther) {
+  auto found = state(1210, LS_PHASE_BUSY, 1150);
+  found.loop.flags |= LS_LOOP_ADOPTED;
+  found.loop.created_ns = 1100 * kMs;
+  EXPECT_TRUE(timeline_.on_state(found).stalls.empty());
+  auto ended = timeline_.on_stall(stall(1150, 1300));
+  ASSERT_EQ(ended.stalls.size(), 1U);
+  EXPECT_FALSE(ended.stalls[0].at_least);
+}
+
 TEST(Timeline, AThresholdOfNothingIsOneAllTheSame) {
   Timeline timeline(0);
   EXPECT_EQ(timeline.threshold_ns(), 1U);

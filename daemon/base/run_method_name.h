@@ -1,0 +1,18 @@
+// The name of a function by which an event loop runs, as users write it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace loopsight {
+
+struct RunMethodName {
+  std::string module;    // "mylib.engine"
+  std::string function;  // "Engine.turn"
+};
+
+// Of "mylib.engine:Engine.turn"; nothing of a text that is not of this form.
+std::optional<RunMethodName> parse_run_method(std::string_view text);
+
+}  // namespace loopsight
