@@ -26,11 +26,10 @@ static __always_inline void ls_begin_busy(struct ls_loop *loop, __u32 row, long 
   ls_end_write(loop);
 }
 
-static __always_inline void ls_begin_poll(struct ls_loop *loop, __u32 row, struct task_struct *task,
-                                          const struct ls_poll *poll) {
+static __noinline int ls_begin_poll(struct ls_loop *loop, __u32 row, const struct ls_poll *poll) {
   bool no_wait = poll->timeout_ns == 0;
   ls_begin_write(loop);
-  if (ls_in_busy_phase(loop)) ls_end_busy(loop, row, task, poll->now, false);
+  if (ls_in_busy_phase(loop)) ls_end_busy(loop, row, poll->now, 0);
   if (loop->due_ns) ls_count_timer(loop);
   if (!no_wait)
     ls_note_timeout(loop, row, poll->timeout_ns, ls_timeout_step(poll->syscall), poll->now);
@@ -39,6 +38,7 @@ static __always_inline void ls_begin_poll(struct ls_loop *loop, __u32 row, struc
   loop->polls++;
   loop->zero_polls += no_wait;
   ls_end_write(loop);
+  return 0;
 }
 
 #endif

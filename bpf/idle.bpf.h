@@ -19,7 +19,7 @@ static __noinline bool ls_begin_idle_sleep(struct ls_loop *loop, __u32 row,
       number != __NR_pselect6)
     return false;
   ls_begin_write(loop);
-  ls_end_busy(loop, row, task, now, true);
+  ls_end_busy(loop, row, now, LS_LEFT_SEEN);
   loop->phase = LS_PHASE_POLL;
   loop->phase_start_ns = now;
   loop->polls++;

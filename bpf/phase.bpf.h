@@ -8,6 +8,10 @@
 
 extern const volatile __u32 count_functions;
 
+// How a busy phase ends otherwise than at the loop's own poll call.
+#define LS_LEFT_SEEN 1    // at a time that is known
+#define LS_LEFT_UNSEEN 2  // some time since the loop was last seen to run
+
 // What the busy phase called, as CPython's function probe counted it.
 static __always_inline void ls_send_functions(struct ls_loop *loop, __u32 row, __u64 now) {
   struct ls_function_table *table = bpf_map_lookup_elem(&functions, &row);
@@ -26,8 +30,6 @@ static __always_inline void ls_send_functions(struct ls_loop *loop, __u32 row, _
 // `left`: the loop no longer runs, so that no poll call will tell who waited.
 static __noinline bool ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now, bool left) {
   struct ls_stall *record;
-  if (loop->waiters.start_ns) ls_send_waiters(loop, row, now);
-  ls_send_longest(loop, row, now);
   if (count_functions) ls_send_functions(loop, row, now);
   record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
   loop->stalls++;
@@ -49,17 +51,29 @@ static __noinline bool ls_report_stall(struct ls_loop *loop, __u32 row, __u64 no
   return true;
 }
 
-static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct task_struct *task,
-                                        __u64 now, bool left) {
-  __u64 busy = now - loop->phase_start_ns;
-  __u32 bucket = ls_bucket(busy);
+// The busy phase ends at `now`; where the loop was left, at its last sign of life before. A global
+// function, so that it is verified once in a program.
+__weak __noinline int ls_end_busy(struct ls_loop *loop, __u32 row, __u64 now, __u32 left) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
+  struct ls_run *run = ls_run_of(row);
   struct ls_row_stacks *kept;
+  __u64 busy;
+  __u32 bucket;
+  if (!loop) return 0;
   ls_settle(loop, row, task, now);
+  if (left == LS_LEFT_UNSEEN) {
+    now = loop->slice_start_ns;
+    if (run && run->inside_ns > now) now = run->inside_ns;
+  }
+  busy = now - loop->phase_start_ns;
+  bucket = ls_bucket(busy);
   ls_run(loop, now);
   loop->iterations++;
   if (bucket < LS_MAX_BUCKETS) loop->buckets[bucket]++;
   if (busy >= ls_threshold(loop)) {
     loop->over_ns += busy;
+    if (loop->waiters.start_ns) ls_send_waiters(loop, row, now);
+    ls_send_longest(loop, row, now);
     if (ls_report_stall(loop, row, now, left) && !left) ls_open_waiters(loop, task, now);
   }
   if (loop->probed_dirty) {
@@ -69,7 +83,7 @@ static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct 
   if (!loop->dirty) {
     loop->busy_ns[LS_CAUSE_CPU] += loop->phase_ns[LS_CAUSE_CPU];
     loop->phase_ns[LS_CAUSE_CPU] = 0;
-    return;
+    return 0;
   }
   for (int cause = 0; cause < LS_CAUSES; cause++) {
     loop->busy_ns[cause] += loop->phase_ns[cause];
@@ -79,6 +93,7 @@ static __always_inline void ls_end_busy(struct ls_loop *loop, __u32 row, struct 
   if (kept) kept->holder.count = 0;
   loop->longest.duration_ns = 0;
   loop->dirty = 0;
+  return 0;
 }
 
 // Forgets what is open in a row without counting it as an iteration.
@@ -100,24 +115,15 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
 
 // The loop no longer runs: its busy phase ended where it was last seen to run, and until it polls
 // again it is neither busy nor idle.
-// A global function, so that it is verified once in a program.
-__weak __noinline int ls_leave(struct ls_loop *loop, __u32 row) {
-  struct task_struct *task = (void *)bpf_get_current_task_btf();
-  struct ls_run *run = ls_run_of(row);
-  __u64 end;
-  if (!loop) return 0;
-  ls_begin_write(loop);
-  ls_settle(loop, row, task, bpf_ktime_get_ns());
-  end = loop->slice_start_ns;
-  if (run && run->inside_ns > end) end = run->inside_ns;
+static __always_inline void ls_leave(struct ls_loop *loop, __u32 row) {
   ls_count(LS_COUNT_LOOP_LEFT);
-  ls_end_busy(loop, row, task, end, true);
+  ls_begin_write(loop);
+  ls_end_busy(loop, row, bpf_ktime_get_ns(), LS_LEFT_UNSEEN);
   loop->phase = LS_PHASE_NONE;
   loop->off_cpu = 0;
   loop->deadline_to_ns = 0;
   loop->due_ns = 0;
   ls_end_write(loop);
-  return 0;
 }
 
 #endif

@@ -13,7 +13,9 @@ struct ls_poll {
   __u64 now;
   __u64 stack_pointer;  // of the user; of an epoll call only known once ls_meet looked for a row
   __u64 chain;          // see chain.bpf.h; only known where user space is asked
-  bool borrowed;        // asked about by the row of the loop in whose busy phase it is
+  bool borrowed;        // asked about by the row of the loop in whose busy phase it is, `asker`
+  __u32 asker;
+  __u32 aside;  // the row of a loop that this call may interrupt, 0 none
 };
 
 static __always_inline __u32 ls_is_nested(struct task_struct *task, __u32 row) {

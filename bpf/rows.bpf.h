@@ -75,8 +75,8 @@ static __always_inline void ls_release(struct ls_loop *loop, __u32 row, __u32 re
   __sync_fetch_and_or(&loop->flags, LS_LOOP_RELEASED);
 }
 
-static __always_inline __u32 ls_take_row(struct task_struct *task, const struct ls_poll *poll,
-                                         __u64 instance) {
+static __noinline __u32 ls_take_row(struct task_struct *task, const struct ls_poll *poll,
+                                    __u64 instance) {
   struct ls_loop *loop;
   __u32 row = 0;
   __u64 key;
@@ -160,23 +160,24 @@ static __always_inline void ls_change_row(struct task_struct *task, struct ls_th
   thread->active = ~thread->active & 1;
 }
 
-// Is this poll call known to be no loop's? Remembers it for the next one that is the same.
-static __always_inline bool ls_is_refused(struct ls_thread *thread, __u32 tgid, __u64 instance,
-                                          __u64 chain, __u64 now, bool *is_loop) {
-  struct ls_chain_key key = {.chain = chain, .tgid = tgid};
+// What is known of a poll call by its frames, and of native code by its object: enum
+// ls_chain_verdict, 0 nothing. Remembers one that is no loop's for the next one that is the same.
+static __noinline __u32 ls_known_verdict(struct ls_thread *thread, __u64 instance, __u64 chain,
+                                         __u64 now) {
+  struct ls_chain_key key = {.chain = chain, .tgid = bpf_get_current_pid_tgid() >> 32};
   struct ls_chain_entry *entry = chain ? bpf_map_lookup_elem(&chains, &key) : NULL;
-  if (entry && entry->verdict == LS_CHAIN_LOOP) {
-    *is_loop = true;
-    return false;
-  }
-  if (entry && now - entry->time_ns < LS_CHAIN_HOLDS_NS) return true;
+  __u32 verdict = 0;
+  if (entry && entry->verdict == LS_CHAIN_LOOP) return LS_CHAIN_LOOP;
+  if (entry && now - entry->time_ns < LS_CHAIN_HOLDS_NS) verdict = LS_CHAIN_NO_LOOP;
   for (int i = 0; i < LS_REFUSALS; i++)
-    if (thread->refused[i].instance == instance && thread->refused[i].chain == chain) return true;
-  return false;
+    if (thread->refused[i].instance == instance && thread->refused[i].chain == chain)
+      verdict = LS_CHAIN_NO_LOOP;
+  if (verdict) thread->same_ns = now;
+  return verdict;
 }
 
 // Takes one of the questions that the thread may ask; false where it has asked too much.
-static __always_inline bool ls_may_ask(struct ls_thread *thread, __u64 now) {
+static __noinline bool ls_may_ask(struct ls_thread *thread, __u64 now) {
   __u64 more;
   if (!thread->asks_ns) {
     thread->asks = LS_MOST_ASKS;
@@ -226,7 +227,7 @@ static __noinline __u64 ls_chain_of(struct task_struct *task, struct ls_thread *
 
 // Where a new row goes: in the place of one that is no loop's, or gone; else of the one that is not
 // active.
-static __always_inline __u32 ls_free_slot(struct task_struct *task, struct ls_thread *thread) {
+static __noinline __u32 ls_free_slot(struct task_struct *task, struct ls_thread *thread) {
   __u32 active = thread->active & 1;
   struct ls_loop *current = ls_row(thread->rows[active]);
   struct ls_loop *other = ls_row(thread->rows[active ^ 1]);
@@ -260,8 +261,9 @@ static __noinline bool ls_is_of_adopted(__u32 row, struct task_struct *task,
   return is_own;
 }
 
-// The loop that was adopted polls again, or no longer runs: its row has served.
-__weak __noinline int ls_end_adopted(const struct ls_poll *poll) {
+// Releases the adopted rows of the thread whose busy phase is over; returns one whose busy phase
+// ends with this poll call, 0 none. A global function, so that it is verified once in a program.
+__weak __noinline int ls_look_at_adopted(const struct ls_poll *poll) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_thread *thread = ls_thread_of(task);
   struct ls_loop *loop;
@@ -271,19 +273,26 @@ __weak __noinline int ls_end_adopted(const struct ls_poll *poll) {
     row = thread->rows[slot & 1];
     loop = ls_row(row);
     if (!loop || !(loop->flags & LS_LOOP_ADOPTED)) continue;
-    if (loop->phase != LS_PHASE_NONE) {
-      if (!ls_is_of_adopted(row, task, thread, poll)) continue;
-      if (ls_in_busy_phase(loop)) {
-        ls_begin_write(loop);
-        ls_end_busy(loop, row, task, poll->now, true);
-        loop->phase = LS_PHASE_NONE;
-        ls_end_write(loop);
-      }
-    }
+    if (ls_in_busy_phase(loop) && ls_is_of_adopted(row, task, thread, poll)) return (int)row;
+    if (loop->phase == LS_PHASE_POLL && !ls_is_of_adopted(row, task, thread, poll)) continue;
+    if (ls_in_busy_phase(loop)) continue;
     ls_release(loop, row, LS_END_REPLACED, 0, 1, poll->now);
     thread->rows[slot & 1] = 0;
   }
   return 0;
+}
+
+// The loop that was adopted polls again: its row has served. In steps, since all stacks below one
+// another have 512 bytes.
+static __always_inline void ls_end_adopted(const struct ls_poll *poll) {
+  __u32 row = (__u32)ls_look_at_adopted(poll);
+  struct ls_loop *loop = ls_row(row);
+  if (!loop) return;
+  ls_begin_write(loop);
+  ls_end_busy(loop, row, poll->now, LS_LEFT_SEEN);
+  loop->phase = LS_PHASE_NONE;
+  ls_end_write(loop);
+  ls_look_at_adopted(poll);
 }
 
 // A poll call that no row of the thread is for: gives it a row where it may be a loop's.
@@ -295,7 +304,8 @@ __weak __noinline int ls_meet(struct ls_poll *poll) {
   struct ls_run *run;
   __u32 tgid = (__u32)BPF_CORE_READ(task, tgid), row, slot;
   __u64 instance, chain;
-  bool same = false, is_loop = false, is_borrowed, stays;
+  __u32 verdict;
+  bool same = false, is_loop, is_borrowed, stays;
 
   if (!poll) return 0;
   if (!ls_process_state(tgid)) {
@@ -319,11 +329,9 @@ __weak __noinline int ls_meet(struct ls_poll *poll) {
   thread->entered = 1;
   chain = ls_chain_of(task, thread, instance, poll, &same);
   if (same) return 0;
-  if (ls_is_refused(thread, tgid, instance, chain, poll->now, &is_loop)) {
-    thread->same_ns = poll->now;
-    return 0;
-  }
-  ls_end_adopted(poll);
+  verdict = ls_known_verdict(thread, instance, chain, poll->now);
+  if (verdict == LS_CHAIN_NO_LOOP) return 0;
+  is_loop = verdict == LS_CHAIN_LOOP;
   if (!is_loop && !ls_may_ask(thread, poll->now)) return 0;
   current = ls_row(thread->rows[thread->active & 1]);
   stays = poll->epoll_fd < 0 && !is_loop && current && ls_in_busy_phase(current) &&
@@ -333,7 +341,7 @@ __weak __noinline int ls_meet(struct ls_poll *poll) {
     // Most likely a callback that waits: no row for that.
     poll->chain = chain;
     poll->borrowed = true;
-    ls_ask(current, thread->rows[thread->active & 1], task, poll);
+    poll->asker = thread->rows[thread->active & 1];
     return 0;
   }
   row = ls_take_row(task, poll, instance);
@@ -342,8 +350,7 @@ __weak __noinline int ls_meet(struct ls_poll *poll) {
   if (!loop || !run) return 0;
   run->asked_chain = chain;
   slot = ls_free_slot(task, thread) & 1;
-  if (slot != (thread->active & 1) && !stays)
-    ls_step_aside(thread->rows[thread->active & 1], poll->stack_pointer);
+  if (slot != (thread->active & 1) && !stays) poll->aside = thread->rows[thread->active & 1];
   current = ls_row(thread->rows[slot]);
   if (current)
     ls_release(current, thread->rows[slot], LS_END_REPLACED, 0, ls_is_open(task, current),
@@ -369,13 +376,26 @@ static __always_inline void ls_drop_row(struct ls_thread *thread, __u32 slot, __
   thread->rows[slot & 1] = 0;
 }
 
+static __always_inline __u32 ls_meet_and_ask(struct task_struct *task, struct ls_poll *poll) {
+  __u32 row = (__u32)ls_meet(poll);
+  struct ls_loop *loop;
+  // Not in ls_meet, whose stack would then lie below those of the walk and of the records.
+  if (poll->borrowed) {
+    loop = ls_row(poll->asker);
+    if (loop) ls_ask(loop, poll->asker, task, poll);
+    return 0;
+  }
+  if (poll->aside) ls_step_aside(poll->aside, poll->stack_pointer);
+  return row;
+}
+
 // The row of a poll call that begins: the thread's own loop, or a new row for what may be one; 0
 // where it is nobody's loop. Makes it the thread's active row.
 static __always_inline __u32 ls_row_of_entry(struct task_struct *task, struct ls_thread *thread,
                                              struct ls_poll *poll) {
   struct ls_loop *loop;
   __u32 slot, row;
-  if (!thread) return (__u32)ls_meet(poll);
+  if (!thread) return ls_meet_and_ask(task, poll);
   thread->entered = 1;
   thread->polling = 0;
   for (__u32 i = 0; i < 2; i++) {
@@ -396,7 +416,19 @@ static __always_inline __u32 ls_row_of_entry(struct task_struct *task, struct ls
     }
     return row;
   }
-  return (__u32)ls_meet(poll);
+  ls_end_adopted(poll);
+  return ls_meet_and_ask(task, poll);
+}
+
+static __always_inline int ls_ask_of_row(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                         struct ls_poll *poll) {
+  struct ls_thread *thread = ls_thread_of(task);
+  bool same;
+  if (!thread) return 0;
+  thread->same_ns = 0;
+  poll->chain = ls_chain_of(task, thread, loop->instance, poll, &same);
+  ls_ask(loop, row, task, poll);
+  return 1;
 }
 
 static __always_inline void ls_poll_enter(struct task_struct *task, struct ls_thread *thread,
@@ -404,36 +436,30 @@ static __always_inline void ls_poll_enter(struct task_struct *task, struct ls_th
   __u32 row = ls_row_of_entry(task, thread, poll);
   struct ls_loop *loop = ls_row(row);
   struct ls_run *run;
-  bool same;
   if (!loop) return;
   if (!thread) thread = ls_thread_of(task);
   if (!thread) return;
   thread->polling = row;
-  ls_begin_poll(loop, row, task, poll);
+  ls_begin_poll(loop, row, poll);
   run = ls_run_of(row);
   if (run && run->flags) ls_note_running(row, task, thread);
   // After the busy phase was reported: the question reads frames into the row's stacks.
   if (loop->flags & LS_LOOP_ASKED) return;
-  thread->same_ns = 0;
-  poll->chain = ls_chain_of(task, thread, loop->instance, poll, &same);
-  ls_ask(loop, row, task, poll);
+  ls_ask_of_row(loop, row, task, poll);
 }
 
 static __always_inline void ls_poll_exit(struct task_struct *task, struct ls_thread *thread,
                                          struct ls_poll *poll, long returned) {
   bool came_inside = !thread || !thread->entered;
-  __u32 row = came_inside ? (__u32)ls_meet(poll) : thread->polling;
+  __u32 row = came_inside ? ls_meet_and_ask(task, poll) : thread->polling;
   struct ls_loop *loop = ls_row(row);
-  bool same;
   if (!loop) return;
   if (!thread) thread = ls_thread_of(task);
   if (!thread) return;
   thread->polling = 0;
   // A thread that was inside its poll call when we came is met here first.
   if (!(loop->flags & LS_LOOP_ASKED)) {
-    thread->same_ns = 0;
-    poll->chain = ls_chain_of(task, thread, loop->instance, poll, &same);
-    ls_ask(loop, row, task, poll);
+    ls_ask_of_row(loop, row, task, poll);
   }
   if (!ls_in_busy_phase(loop)) ls_begin_busy(loop, row, returned, poll->now);
 }

@@ -110,18 +110,19 @@ static __always_inline void ls_send_wait(struct ls_loop *loop, __u32 row, struct
 }
 
 // The stacks of the longest wait: its own, and that of whoever had the interpreter lock.
-static __always_inline void ls_send_longest(struct ls_loop *loop, __u32 row, __u64 now) {
+static __noinline int ls_send_longest(struct ls_loop *loop, __u32 row, __u64 now) {
   struct ls_row_stacks *kept = bpf_map_lookup_elem(&stacks, &row);
   struct ls_stack_facts facts = {.row = row,
                                  .source = LS_STACK_OF_WAIT,
                                  .cause = loop->longest.cause,
                                  .slice_start_ns = loop->longest.start_ns,
                                  .slice_ns = loop->longest.duration_ns};
-  if (!kept || loop->longest.duration_ns == 0) return;
+  if (!kept || loop->longest.duration_ns == 0) return 0;
   ls_send_stack(loop, &kept->stack[kept->longest & 1], &facts, now);
   facts.source = LS_STACK_OF_HOLDER;
   facts.holder_tid = kept->holder_tid;
   ls_send_stack(loop, &kept->holder, &facts, now);
+  return 1;
 }
 
 // A slice of waiting for the interpreter lock has ended.

@@ -24,7 +24,7 @@ struct TraceConfig {
   ProbeOptions probes;
   bool count_functions = false;
   std::vector<std::string> loops;  // run methods of further loops, "module:qualified.name"
-  bool as_root = false;  // also a command that sudo's caller gave
+  bool as_root = false;            // also a command that sudo's caller gave
   uint64_t threshold_ns = 50'000'000;
   Format format = Format::kText;
   bool exact_delays = false;

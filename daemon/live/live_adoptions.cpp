@@ -17,7 +17,8 @@
 namespace loopsight {
 namespace {
 
-constexpr size_t kMostReads = 400'000;  // of one process's memory, about a second
+constexpr size_t kMostReads = 60'000;  // of one process's memory, about 50 ms
+constexpr size_t kMostNamed = 500;     // stacks of one look whose names have to be read
 constexpr uint64_t kFirstPauseNs = 500'000'000;
 constexpr uint64_t kLongestPauseNs = 60'000'000'000;
 constexpr uint64_t kTickBudgetNs = 20'000'000;
@@ -112,7 +113,12 @@ Result<void> LiveSource::adopt_loops(uint32_t tgid, uint64_t now_ns) {
   bool has_uvloop = maps_uvloop(reader_.proc_root(), tgid);
   std::map<uint64_t, ls_adoption> wanted;
   std::map<uint64_t, std::pair<LoopKind, const Seen*>> found;
+  size_t named = 0;
   for (const Seen& seen : *stacks) {
+    bool is_known =
+        std::all_of(seen.stack.frames, seen.stack.frames + seen.stack.count,
+                    [&](const ls_frame& one) { return pipeline_.knows_code(tgid, one); });
+    if (!is_known && ++named > kMostNamed) continue;
     if (auto learned = learn_codes(tgid, layout->second, seen.stack); !learned) return learned;
     auto frames = resolve(tgid, seen.stack);
     auto adoption = adoption_of(tgid, seen.stack, frames, has_uvloop);

@@ -102,7 +102,7 @@ std::optional<OutsideStack> LiveSource::look_at_thread(uint32_t tgid, uint64_t t
   auto layout = layouts_.find(tgid);
   if (layout == layouts_.end() || thread_pointer == 0) return std::nullopt;
   auto read = reads_->of(tgid, [tgid, python = layout->second, thread_pointer] {
-    constexpr size_t kMostReads = 100'000;
+    constexpr size_t kMostReads = 20'000;
     return read_outside_stack(RemoteMemory(tgid, kMostReads), python, thread_pointer);
   });
   if (!read || !*read) return std::nullopt;

@@ -145,8 +145,8 @@ class StartStop : public testing::Test {
     Routes routes;
     add_endpoints(routes, publication, metrics);
     add_api(routes, publication, "test");
-    auto server = HttpServer::start({.address = "127.0.0.1:0", .listener = std::move(listener->socket)},
-                                    std::move(routes));
+    auto server = HttpServer::start(
+        {.address = "127.0.0.1:0", .listener = std::move(listener->socket)}, std::move(routes));
     ASSERT_TRUE(server) << server.error().message;
     ASSERT_TRUE(source.poll(40));
     ASSERT_TRUE(source.tick(monotonic_now_ns()));

@@ -148,8 +148,8 @@ def test_two_thresholds_and_a_reload(tmp_path):
 
 def test_root_gives_up_what_is_not_needed(tmp_path):
     config = write(tmp_path / "c.yml", "threshold: 1s\n")
-    kept = {2: "dac_read_search", 6: "setgid", 7: "setuid", 19: "sys_ptrace", 21: "sys_admin"}
-    kept |= {38: "perfmon", 39: "bpf"}
+    kept = {2: "dac_read_search", 19: "sys_ptrace", 21: "sys_admin"}
+    kept |= {38: "perfmon", 39: "bpf", 40: "checkpoint_restore"}
     with daemon(config, log=tmp_path / "log") as (_, process):
         for status in pathlib.Path("/proc/%d/task" % process.pid).glob("*/status"):
             text = status.read_text()

@@ -1,21 +1,35 @@
 """Holds a row of the daemon's loop table for each of its threads, until its standard input ends.
 
-    full_table.py THREADS      says "full" once all of them poll
+    full_table.py THREADS      says "full" once all of them run a loop
 """
-import os
-import select
+import asyncio
+import resource
 import sys
 import threading
 
-epoll = select.epoll()  # one for all: a loop is a thread and an instance
-reader, writer = os.pipe()
-epoll.register(reader, select.EPOLLIN)
-threading.stack_size(128 * 1024)
-threads = [threading.Thread(target=epoll.poll) for _ in range(int(sys.argv[1]))]
+count = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (4 * count, 4 * count))
+threading.stack_size(256 * 1024)
+loops = []
+running = threading.Semaphore(0)
+
+
+def run():
+    loop = asyncio.new_event_loop()
+    loops.append(loop)
+    loop.call_soon(running.release)
+    loop.run_forever()
+    loop.close()
+
+
+threads = [threading.Thread(target=run) for _ in range(count)]
 for thread in threads:
     thread.start()
+for _ in threads:
+    running.acquire()
 print("full", flush=True)
 sys.stdin.read()
-os.write(writer, b"x")  # level-triggered: it wakes each of them
+for loop in loops:
+    loop.call_soon_threadsafe(loop.stop)
 for thread in threads:
     thread.join()
