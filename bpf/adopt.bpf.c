@@ -5,8 +5,9 @@
 // loop's next poll call, the row is released and the loop is met like any other (rows.bpf.h).
 //
 // A thread that sleeps tells since when: the scheduler keeps when it last came to a CPU and how
-// long it then ran. Both are by the run queue's clock, which `clock_offset` brings to
-// CLOCK_MONOTONIC, to about a millisecond and never too early.
+// long it then ran. Both are by the run queue's clock; how far that is from CLOCK_MONOTONIC the
+// reading thread tells, which came to its own CPU a moment ago. The result is right to about that
+// moment, and never too early.
 #include "rows.bpf.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

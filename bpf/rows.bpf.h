@@ -19,15 +19,12 @@
 #ifndef LOOPSIGHT_BPF_ROWS_H
 #define LOOPSIGHT_BPF_ROWS_H
 
-#include "chain.bpf.h"
-#include "clock.bpf.h"
+#include "adopted.bpf.h"
+#include "asking.bpf.h"
 
 // "About" the same stack pointer, because glibc's poll uses 40 bytes more once the process has a
 // second thread.
 #define LS_STACK_SLACK 128
-#define LS_MOST_ASKS 32              // poller records in a row for one thread, and then
-#define LS_ASK_EVERY_NS 62500000ULL  // one in that time
-#define LS_SAME_HOLDS_NS 1000000000ULL
 
 extern const volatile __u32 listed_only;
 
@@ -55,24 +52,6 @@ static __always_inline __u32 ls_is_open(struct task_struct *task, const struct l
   if (loop->flags & LS_LOOP_STALE) return 0;
   file = ls_file(task, loop->epoll_fd);
   return file && (__u64)BPF_CORE_READ(file, private_data) == loop->instance;
-}
-
-static __always_inline void ls_release(struct ls_loop *loop, __u32 row, __u32 reason,
-                                       __u32 exit_code, __u32 open, __u64 now) {
-  struct ls_loop_end *record;
-  if (ls_in_busy_phase(loop)) ls_count(LS_COUNT_PHASE_DROPPED);
-  // Nothing between this and its test: Linux 6.1 does not know what a second test tells.
-  record = LS_RESERVE(ls_loop_end, LS_KIND_LOOP_END, now, loop->tgid, loop->tid);
-  if (record) {
-    record->row = row;
-    record->generation = loop->generation;
-    record->reason = reason;
-    record->exit_code = exit_code;
-    record->open = open;
-    record->pad = 0;
-    bpf_ringbuf_submit(record, 0);
-  }
-  __sync_fetch_and_or(&loop->flags, LS_LOOP_RELEASED);
 }
 
 static __noinline __u32 ls_take_row(struct task_struct *task, const struct ls_poll *poll,
@@ -160,71 +139,6 @@ static __always_inline void ls_change_row(struct task_struct *task, struct ls_th
   thread->active = ~thread->active & 1;
 }
 
-// What is known of a poll call by its frames, and of native code by its object: enum
-// ls_chain_verdict, 0 nothing. Remembers one that is no loop's for the next one that is the same.
-static __noinline __u32 ls_known_verdict(struct ls_thread *thread, __u64 instance, __u64 chain,
-                                         __u64 now) {
-  struct ls_chain_key key = {.chain = chain, .tgid = bpf_get_current_pid_tgid() >> 32};
-  struct ls_chain_entry *entry = chain ? bpf_map_lookup_elem(&chains, &key) : NULL;
-  __u32 verdict = 0;
-  if (entry && entry->verdict == LS_CHAIN_LOOP) return LS_CHAIN_LOOP;
-  if (entry && now - entry->time_ns < LS_CHAIN_HOLDS_NS) verdict = LS_CHAIN_NO_LOOP;
-  for (int i = 0; i < LS_REFUSALS; i++)
-    if (thread->refused[i].instance == instance && thread->refused[i].chain == chain)
-      verdict = LS_CHAIN_NO_LOOP;
-  if (verdict) thread->same_ns = now;
-  return verdict;
-}
-
-// Takes one of the questions that the thread may ask; false where it has asked too much.
-static __noinline bool ls_may_ask(struct ls_thread *thread, __u64 now) {
-  __u64 more;
-  if (!thread->asks_ns) {
-    thread->asks = LS_MOST_ASKS;
-    thread->asks_ns = now;
-  }
-  more = (now - thread->asks_ns) / LS_ASK_EVERY_NS;
-  if (more) {
-    thread->asks = more + thread->asks > LS_MOST_ASKS ? LS_MOST_ASKS : thread->asks + (__u32)more;
-    thread->asks_ns = now;
-  }
-  if (thread->asks) {
-    thread->asks--;
-    return true;
-  }
-  ls_count(LS_COUNT_ASKS_REFUSED);
-  return false;
-}
-
-static __always_inline void ls_ask(struct ls_loop *loop, __u32 row, struct task_struct *task,
-                                   const struct ls_poll *poll) {
-  __u32 tgid = loop->tgid;
-  struct ls_process_entry *entry = bpf_map_lookup_elem(&processes, &tgid);
-  ls_send_poller_stack(loop, row, task, poll->now, poll->borrowed);
-  ls_send_poller(loop, row, task, entry && entry->state == LS_PROCESS_PYTHON, poll);
-}
-
-// The chain of the running thread; `same`: it is the poll call that was refused last.
-static __noinline __u64 ls_chain_of(struct task_struct *task, struct ls_thread *thread,
-                                    __u64 instance, const struct ls_poll *poll, bool *same) {
-  __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
-  struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
-  __u64 state, frame, instruction = 0;
-  state = python ? ls_learn_thread_state(task, thread, python, poll->now) : 0;
-  frame = state ? ls_first_frame(python, state) : 0;
-  if (frame) instruction = ls_read_word(frame + python->frame_instruction);
-  *same = thread->same_ns && poll->now - thread->same_ns < LS_SAME_HOLDS_NS &&
-          thread->same_instance == instance && thread->same_frame == frame &&
-          thread->same_instruction == instruction && thread->same_stack == poll->stack_pointer;
-  if (*same) return 0;
-  thread->same_ns = 0;
-  thread->same_instance = instance;
-  thread->same_frame = frame;
-  thread->same_instruction = instruction;
-  thread->same_stack = poll->stack_pointer;
-  return frame ? ls_chain_at(python, frame) : 0;
-}
-
 // Where a new row goes: in the place of one that is no loop's, or gone; else of the one that is not
 // active.
 static __noinline __u32 ls_free_slot(struct task_struct *task, struct ls_thread *thread) {
@@ -234,65 +148,6 @@ static __noinline __u32 ls_free_slot(struct task_struct *task, struct ls_thread 
   if (!current || current->flags & LS_LOOP_REJECTED || !ls_is_open(task, current)) return active;
   if (!other || !(other->flags & LS_LOOP_ACCEPTED)) return active ^ 1;
   return current->flags & LS_LOOP_ACCEPTED || current->phase != LS_PHASE_POLL ? active ^ 1 : active;
-}
-
-#define LS_LIBUV_EVENTS 1024  // what libuv asks a poll call for (uv__io_poll in src/unix/linux.c)
-
-// Is this poll call, of whatever object, that of an adopted loop? It is where the loop's run method
-// stands below it without the function through which callbacks run.
-static __noinline bool ls_is_of_adopted(__u32 row, struct task_struct *task,
-                                        struct ls_thread *thread, const struct ls_poll *poll) {
-  __u32 zero = 0;
-  struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
-  struct ls_loop *loop = ls_row(row);
-  struct ls_run *run = ls_run_of(row);
-  __u64 args[3];
-  bool is_own;
-  if (!buffer || !loop || !run) return false;
-  if (!run->code) {
-    ls_syscall_args((void *)bpf_task_pt_regs(task), args);
-    return loop->flags & LS_LOOP_NATIVE && poll->syscall == __NR_epoll_pwait &&
-           args[2] == LS_LIBUV_EVENTS;
-  }
-  ls_look_for(row);
-  ls_walk(ls_thread_pointer(task), thread, &buffer->stack);
-  is_own = buffer->met && (!run->callback_code || buffer->met_inner != run->callback_code);
-  ls_look_for(0);
-  return is_own;
-}
-
-// Releases the adopted rows of the thread whose busy phase is over; returns one whose busy phase
-// ends with this poll call, 0 none. A global function, so that it is verified once in a program.
-__weak __noinline int ls_look_at_adopted(const struct ls_poll *poll) {
-  struct task_struct *task = (void *)bpf_get_current_task_btf();
-  struct ls_thread *thread = ls_thread_of(task);
-  struct ls_loop *loop;
-  __u32 row;
-  if (!thread || !poll) return 0;
-  for (__u32 slot = 0; slot < 2; slot++) {
-    row = thread->rows[slot & 1];
-    loop = ls_row(row);
-    if (!loop || !(loop->flags & LS_LOOP_ADOPTED)) continue;
-    if (ls_in_busy_phase(loop) && ls_is_of_adopted(row, task, thread, poll)) return (int)row;
-    if (loop->phase == LS_PHASE_POLL && !ls_is_of_adopted(row, task, thread, poll)) continue;
-    if (ls_in_busy_phase(loop)) continue;
-    ls_release(loop, row, LS_END_REPLACED, 0, 1, poll->now);
-    thread->rows[slot & 1] = 0;
-  }
-  return 0;
-}
-
-// The loop that was adopted polls again: its row has served. In steps, since all stacks below one
-// another have 512 bytes.
-static __always_inline void ls_end_adopted(const struct ls_poll *poll) {
-  __u32 row = (__u32)ls_look_at_adopted(poll);
-  struct ls_loop *loop = ls_row(row);
-  if (!loop) return;
-  ls_begin_write(loop);
-  ls_end_busy(loop, row, poll->now, LS_LEFT_SEEN);
-  loop->phase = LS_PHASE_NONE;
-  ls_end_write(loop);
-  ls_look_at_adopted(poll);
 }
 
 // A poll call that no row of the thread is for: gives it a row where it may be a loop's.

@@ -8,6 +8,7 @@
 
 #include "probe_wire.h"
 #include "python_wire.h"
+#include "verdict_wire.h"
 
 #define LS_WIRE_VERSION 3
 
@@ -183,37 +184,6 @@ struct ls_loop {
   __u64 gil_told_ns;    // when that was
 };
 
-// How it is told whether the loop of a row runs: its run method is on the thread's stack. The
-// kernel side's own, but for what user space says of the method; it is in no record.
-enum ls_run_flag {
-  LS_RUN_TRACKED = 1,     // `code` or, of a native loop, the anchor tells
-  LS_RUN_BY_SELF = 2,     // several loops may run the method on one thread: its self tells which
-  LS_RUN_BY_ANCHOR = 4,   // native code polls: the Python frame that called it tells
-  LS_RUN_IDLE_SLEEP = 8,  // a sleep in `idle_code` is the loop's poll call
-  LS_RUN_IS_IDLE = 16,    // of an adopted loop: it is in such a sleep now
-};
-struct ls_run {
-  __u64 code;       // address of the run method's code object
-  __u64 idle_code;  // of the function by which the loop sleeps when it has nothing to poll, 0 none
-  __u64 callback_code;  // of an adopted loop: of the function through which it ran its callback
-  __u32 flags;          // enum ls_run_flag
-  __u16 thread_frame;   // as in ls_python, so that a poll call needs no look-up
-  __u16 cframe_frame;
-  __u16 frame_instruction;
-  __u16 pad[3];
-  // Written by the kernel side.
-  __u64 self;      // the method's first argument, 0 not learned yet
-  __u32 sleeping;  // 1: in its idle sleep
-  __u32 pad_sleeping;
-  __u64 anchor;              // address of the innermost frame at the poll call
-  __u64 anchor_instruction;  // where it stood
-  __u64 inside_ns;           // when the loop was last seen to run in its busy phase
-  __u64 asked_chain;         // at the poll call that user space was asked about
-  // Address of the outermost frame when the loop was last seen to run. Another one is that of
-  // another greenlet, whose frames say nothing of the loop.
-  __u64 base;
-};
-
 // Two stacks of a row: that of its newest wait, and that of the longest wait of the busy phase.
 struct ls_row_stacks {
   __u32 longest;  // index of the longest wait's
@@ -328,40 +298,6 @@ struct ls_code {
   struct ls_text filename;
   struct ls_text name;
   unsigned char lines[LS_CODE_LINES_SIZE];
-};
-
-// A poll call that user space has judged, by the Python frames at it.
-struct ls_chain_key {
-  __u64 chain;
-  __u32 tgid;
-  __u32 pad;
-};
-enum ls_chain_verdict {
-  LS_CHAIN_NO_LOOP = 1,  // until it is asked again, LS_CHAIN_HOLDS_NS later
-  LS_CHAIN_LOOP = 2,
-};
-struct ls_chain_entry {
-  __u32 verdict;  // enum ls_chain_verdict
-  __u32 pad;
-  __u64 time_ns;
-};
-#define LS_CHAIN_HOLDS_NS 30000000000ULL
-
-// A thread whose loop is to be watched although it does not poll now.
-struct ls_adoption {
-  __u32 tgid;
-  __u32 native;  // 1: native code polls for the loop
-  struct ls_run run;
-};
-#define LS_MAX_ADOPTIONS 1024
-
-// What became of it.
-struct ls_adopted {
-  __u64 thread_pointer;
-  __u32 tid;
-  __u32 row;
-  __u32 generation;
-  __u32 pad;
 };
 
 enum ls_end_reason {

@@ -164,14 +164,19 @@ Result<void> LiveSource::judge(const PollerSeen& event, const ProcessFacts& fact
       }
     }
     frames = resolve(tgid, stack);
-    auto judged = reads_->of(tgid, [event, root = reader_.proc_root(), frames, loops = loops_] {
-      return judge_poller(event, root, frames, loops);
-    });
-    if (!judged) {
-      unjudged_ = true;
-      return {};
+    // Most often the frames alone tell, and nothing of the process need be read, which may hang.
+    if (auto own = judge_frames(frames, loops_)) {
+      judgement = std::move(*own);
+    } else {
+      auto judged = reads_->of(tgid, [event, root = reader_.proc_root(), frames, loops = loops_] {
+        return judge_poller(event, root, frames, loops);
+      });
+      if (!judged) {
+        unjudged_ = true;
+        return {};
+      }
+      judgement = std::move(*judged);
     }
-    judgement = std::move(*judged);
     if (!judgement.is_loop && !is_at_call && stack.count > 0 && !judgement.by_object) {
       if (!record.borrowed) tracer_.ask_again(record.row, record.generation);
       return {};

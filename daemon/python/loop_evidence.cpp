@@ -140,18 +140,24 @@ bool has_wakeup_channel(const ls_poller& record, const std::string& proc_root) {
 
 }  // namespace
 
+std::optional<Judgement> judge_frames(const std::vector<Frame>& frames,
+                                      std::span<const RunMethodName> configured) {
+  auto running = find_running_loop(frames, configured);
+  if (!running || !running->polls) return std::nullopt;
+  bool is_native = running->kind == LoopKind::kGevent || running->kind == LoopKind::kRloop;
+  return Judgement{.is_loop = true,
+                   .is_native = is_native,
+                   .kind = running->kind,
+                   .reason = "by its frames",
+                   .running = running};
+}
+
 Judgement judge_poller(const PollerSeen& poller, const std::string& proc_root,
                        const std::vector<Frame>& frames,
                        std::span<const RunMethodName> configured) {
   const ls_poller& record = poller.record;
+  if (auto own = judge_frames(frames, configured)) return *own;
   auto running = find_running_loop(frames, configured);
-  if (running && running->polls)
-    return {.is_loop = true,
-            .is_native = running->kind == LoopKind::kGevent || running->kind == LoopKind::kRloop,
-            .kind = running->kind,
-            .reason = "by its frames",
-            .running = running};
-
   auto mappings = read_mappings(proc_root, record.header.tgid);
   auto caller = find_caller(record, proc_root, mappings);
   if (!caller)

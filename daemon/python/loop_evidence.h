@@ -41,6 +41,10 @@ struct Judgement {
   std::optional<RunningLoop> running;  // where the frames told
 };
 
+// By the frames at the poll call alone; nothing where they do not make it a loop's.
+std::optional<Judgement> judge_frames(const std::vector<Frame>& frames,
+                                      std::span<const RunMethodName> configured = {});
+
 // Reads /proc of the polling process under `proc_root`, where its frames alone do not tell. A
 // process that is gone by now is judged no loop. `frames` are those at the poll call, the innermost
 // first; empty where not readable.

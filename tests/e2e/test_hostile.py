@@ -70,7 +70,7 @@ def trace_measured(target, tmp_path, *arguments):
         timeout=90,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, 4), done.stderr  # 4: no loop is seen there
     text = results.read_bytes().decode("utf-8")  # valid whatever the names are
     stalls = [one for one in parse_lines(text) if one["type"] == "stall"]
     return stalls, int(done.stdout.split()[-1]), text
