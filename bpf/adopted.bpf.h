@@ -61,6 +61,12 @@ __weak __noinline int ls_look_at_adopted(const struct ls_poll *poll) {
     row = thread->rows[slot & 1];
     loop = ls_row(row);
     if (!loop || !(loop->flags & LS_LOOP_ADOPTED)) continue;
+    // It polled while its frames were read: nothing of it is to be believed.
+    if (loop->flags & LS_LOOP_REJECTED) {
+      ls_release(loop, row, LS_END_REJECTED, 0, 1, poll->now);
+      thread->rows[slot & 1] = 0;
+      continue;
+    }
     if (ls_in_busy_phase(loop) && ls_is_of_adopted(row, task, thread, poll)) return (int)row;
     if (loop->phase == LS_PHASE_POLL && !ls_is_of_adopted(row, task, thread, poll)) continue;
     if (ls_in_busy_phase(loop)) continue;

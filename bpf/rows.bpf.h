@@ -244,6 +244,13 @@ static __always_inline __u32 ls_meet_and_ask(struct task_struct *task, struct ls
   return row;
 }
 
+// The loop that was adopted may have met a poll call before it could be seen that it was its own.
+static __always_inline void ls_check_other(struct ls_thread *thread, __u32 slot,
+                                           const struct ls_poll *poll) {
+  struct ls_loop *other = ls_row(thread->rows[slot & 1]);
+  if (other && other->flags & LS_LOOP_ADOPTED) ls_end_adopted(poll);
+}
+
 // The row of a poll call that begins: the thread's own loop, or a new row for what may be one; 0
 // where it is nobody's loop. Makes it the thread's active row.
 static __always_inline __u32 ls_row_of_entry(struct task_struct *task, struct ls_thread *thread,
@@ -269,6 +276,7 @@ static __always_inline __u32 ls_row_of_entry(struct task_struct *task, struct ls
       poll->stack_pointer = ls_user_stack(task);
       ls_change_row(task, thread, poll);
     }
+    ls_check_other(thread, thread->active ^ 1, poll);
     return row;
   }
   ls_end_adopted(poll);

@@ -104,6 +104,23 @@ std::optional<LiveSource::Adoption> LiveSource::adoption_of(uint32_t tgid, const
   return adoption;
 }
 
+// Whether an adopted thread still is where its frames said, so that what the kernel side took for
+// the beginning of its wait is not one of a poll call that it made meanwhile. A thread that runs
+// has none.
+bool LiveSource::stands_still(uint32_t tgid, const ls_adopted& adopted, const ls_loop& row,
+                              const ls_stack& before) {
+  if (!row.off_cpu) return true;
+  auto now = look_at_thread(tgid, adopted.thread_pointer);
+  auto after = tracer_.read_row(adopted.row);
+  if (!now || !after || after->wait.start_ns != row.wait.start_ns || after->slice_end_ns != 0)
+    return false;
+  return now->stack.count == before.count &&
+         std::equal(before.frames, before.frames + before.count, now->stack.frames,
+                    [](const ls_frame& a, const ls_frame& b) {
+                      return a.code == b.code && a.offset == b.offset;
+                    });
+}
+
 Result<void> LiveSource::adopt_loops(uint32_t tgid, uint64_t now_ns) {
   auto layout = layouts_.find(tgid);
   if (layout == layouts_.end() || unwatched_.contains(tgid)) return {};
@@ -138,6 +155,10 @@ Result<void> LiveSource::adopt_loops(uint32_t tgid, uint64_t now_ns) {
     auto row = tracer_.read_row(one.row);
     auto kind = found.find(one.thread_pointer);
     if (!row || kind == found.end()) continue;
+    if (!stands_still(tgid, one, *row, kind->second.second->stack)) {
+      tracer_.set_verdict(one.row, one.generation, false, false);
+      continue;
+    }
     pointers_[one.row] = {
         .generation = one.generation, .tgid = tgid, .thread_pointer = one.thread_pointer};
     if (rules_)

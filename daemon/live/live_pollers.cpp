@@ -108,7 +108,7 @@ std::optional<OutsideStack> LiveSource::look_at_thread(uint32_t tgid, uint64_t t
   if (!read || !*read) return std::nullopt;
   if (auto learned = learn_codes(tgid, layout->second, (*read)->stack); !learned)
     return std::nullopt;
-  return std::move(*read);
+  return *read;
 }
 
 Result<void> LiveSource::on_poller(const PollerSeen& event) {

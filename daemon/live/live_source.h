@@ -103,6 +103,8 @@ class LiveSource {
   };
   std::optional<Adoption> adoption_of(uint32_t tgid, const ls_stack& stack,
                                       const std::vector<Frame>& frames, bool has_uvloop) const;
+  bool stands_still(uint32_t tgid, const ls_adopted& adopted, const ls_loop& row,
+                    const ls_stack& before);
   Result<void> adopt_loops(uint32_t tgid, uint64_t now_ns);
   Result<void> look_for_loops(uint64_t now_ns);
   void search_later(uint32_t tgid, uint64_t now_ns);

@@ -7,7 +7,7 @@ namespace loopsight {
 std::optional<OutsideStack> read_outside_stack(const RemoteMemory& memory, const ls_python& python,
                                                uint64_t thread_pointer) {
   auto states = read_thread_states(memory, python, LS_MOST_THREADS);
-  if (states.empty()) return std::nullopt;
+  if (states.empty() || memory.is_used_up()) return std::nullopt;
   OutsideStack found;
   for (const ThreadState& state : states) {
     if (state.thread_id != thread_pointer) continue;

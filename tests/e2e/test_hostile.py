@@ -140,7 +140,8 @@ def test_a_library_that_is_no_interpreter(tmp_path, offset):
     subprocess.run([*compile_it, "-DPROGRAM", "-o", program, source], check=True)
     stalls, peak_kb, text = trace_measured(program, tmp_path, str(library))
     # It polls as a loop does, so it is timed as one; nothing that its offsets lead to is a frame.
-    assert len(stalls) == 6
+    # With 8 its list of threads can be read, and the thread that polls is not in it.
+    assert len(stalls) == (0 if offset == "8" else 6)
     for stall in stalls:
         assert 0.119 < stall["duration_seconds"]
         assert stall["frames"] == [] and stall["culprit"] is None

@@ -320,7 +320,7 @@ def test_nothing_stays_attached_to_fifty_interpreters(tmp_path):
                 pytest.skip(f"{probe_links(tracer.pid)} links of many sites: another kind here")
             start = time.monotonic()
             tracer.send_signal(signal.SIGINT)
-            assert tracer.wait(60) == 0
+            assert tracer.wait(60) == 4  # none of them has a loop
             print("stopped in %.2f s" % (time.monotonic() - start))
         assert wait_until(lambda: not our_programs() - before, 20)
 

@@ -129,7 +129,7 @@ def test_files_are_their_owners_alone(folder, writer):
             path.write_text("of old\n" * 500_000)  # longer than any result
             path.chmod(existing)
         got = call(*WRITERS[writer](path), umask=0)
-        assert got.returncode == 0, got.stderr
+        assert got.returncode in (0, 4), got.stderr  # 4: a command without a loop
         assert mode_of(path) == 0o600 and not can_read(path)
         assert b"of old\n" not in path.read_bytes()
         path.unlink()

@@ -79,6 +79,8 @@ class Manager:
             "--web.listen-address 127.0.0.1:%d\n"
             # What covers /home with is made by the manager of a whole system alone.
             "ProtectHome=read-only\nUser=nobody\nGroup=nogroup\n"
+            # So is a folder in /run for another user.
+            "RuntimeDirectory=\n"
             "WatchdogSec=8\nTimeoutStartSec=90\nStandardOutput=append:%s\nStandardError=append:%s\n"
             % (folder, self.config, self.port, self.log, self.log),
         )
