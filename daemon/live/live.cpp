@@ -100,7 +100,7 @@ Result<int> run_live(LiveSource& source, const Fd& signals, int ring_fd, LiveOpt
       if (auto ticked = source.finish(now); !ticked) return tl::make_unexpected(ticked.error());
       return child_ended ? *options.child->reap() : 0;
     }
-    source.attend(now);
+    if (auto attended = source.attend(now); !attended) return tl::make_unexpected(attended.error());
     if (now < next_tick) continue;
     if (auto ticked = source.tick(now); !ticked) return tl::make_unexpected(ticked.error());
     next_tick = now + kTickNs;

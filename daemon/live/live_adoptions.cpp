@@ -21,7 +21,7 @@ constexpr size_t kMostReads = 60'000;  // of one process's memory, about 50 ms
 constexpr size_t kMostNamed = 500;     // stacks of one look whose names have to be read
 constexpr uint64_t kFirstPauseNs = 500'000'000;
 constexpr uint64_t kLongestPauseNs = 60'000'000'000;
-constexpr uint64_t kTickBudgetNs = 20'000'000;
+constexpr uint64_t kBudgetNs = 20'000'000;  // before the records that came meanwhile are read
 
 struct Seen {
   uint64_t thread_pointer = 0;
@@ -192,7 +192,7 @@ Result<void> LiveSource::look_for_loops(uint64_t now_ns) {
       entry = searched_.erase(entry);
       continue;
     }
-    if (now_ns >= search.next_ns && spent_ns < kTickBudgetNs) {
+    if (now_ns >= search.next_ns && spent_ns < kBudgetNs) {
       uint64_t begin = monotonic_now_ns();
       if (auto adopted = adopt_loops(tgid, now_ns); !adopted) return adopted;
       uint64_t took = monotonic_now_ns() - begin;
@@ -206,11 +206,16 @@ Result<void> LiveSource::look_for_loops(uint64_t now_ns) {
   return {};
 }
 
-void LiveSource::search_later(uint32_t tgid, uint64_t now_ns) {
+void LiveSource::search(uint32_t tgid, uint64_t first_ns) {
   constexpr size_t kMostSearched = 4096;
   if (searched_.size() < kMostSearched)
-    searched_.try_emplace(tgid,
-                          Search{.next_ns = now_ns + kFirstPauseNs, .pause_ns = kFirstPauseNs});
+    searched_.try_emplace(tgid, Search{.next_ns = first_ns, .pause_ns = kFirstPauseNs / 2});
+}
+
+uint64_t LiveSource::next_ns() const {
+  uint64_t next = beginnings_.next_ns();
+  for (const auto& [tgid, search] : searched_) next = std::min(next, search.next_ns);
+  return next;
 }
 
 }  // namespace loopsight

@@ -238,7 +238,7 @@ std::vector<Frame> LiveSource::resolve(uint32_t tgid, const ls_stack& stack) con
 
 // A program that has just begun is made known to the kernel side, so that it can read the frames of
 // its loop's first callback; the later stages hear of it when something polls.
-void LiveSource::attend(uint64_t now_ns) {
+Result<void> LiveSource::attend(uint64_t now_ns) {
   for (uint32_t tgid : beginnings_.due(now_ns)) {
     if (known_.contains(tgid) || layouts_.contains(tgid)) {
       beginnings_.settle(tgid);
@@ -255,9 +255,10 @@ void LiveSource::attend(uint64_t now_ns) {
     layouts_[tgid] = *layout;
     tracer_.set_python(tgid, *layout);
     (void)tracer_.set_process(tgid, LS_PROCESS_PYTHON);
-    search_later(tgid, now_ns);
+    search(tgid, now_ns + kFirstSearchNs);
     beginnings_.settle(tgid);
   }
+  return look_for_loops(now_ns);
 }
 
 }  // namespace loopsight

@@ -68,7 +68,11 @@ Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
   if (auto layout = reader_.layout(facts.tgid)) {
     layouts_[facts.tgid] = *layout;
     tracer_.set_python(facts.tgid, *layout);
-    search_later(facts.tgid, now_ns == 0 ? monotonic_now_ns() : now_ns);
+    // What was there before us may hang already; once all are known, since a look may take long.
+    if (now_ns == 0)
+      search(facts.tgid, monotonic_now_ns());
+    else
+      search(facts.tgid, now_ns + kFirstSearchNs);
   } else {
     spdlog::debug("pid {}: frames are not read: {}", facts.tgid, layout.error().message);
   }
@@ -84,7 +88,6 @@ Result<void> LiveSource::scan() {
     ProcessFacts facts = reader_.read(pid);
     if (facts.start_ticks == 0) continue;
     if (auto described = describe(facts, 0); !described) return described;
-    if (auto adopted = adopt_loops(pid, monotonic_now_ns()); !adopted) return adopted;
   }
   return {};
 }
@@ -97,10 +100,8 @@ Result<void> LiveSource::watch(uint32_t tgid) {
     waiting.pop_back();
     if (!seen.insert(pid).second) continue;
     ProcessFacts facts = reader_.read(pid);
-    if (facts.start_ticks != 0) {
+    if (facts.start_ticks != 0)
       if (auto described = describe(facts, 0); !described) return described;
-      if (auto adopted = adopt_loops(pid, monotonic_now_ns()); !adopted) return adopted;
-    }
     for (uint32_t child : read_children(reader_.proc_root(), pid)) waiting.push_back(child);
   }
   return {};
@@ -250,7 +251,6 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
     shown.stalling = stalling;
     if (auto added = show(row, *loop, now_ns); !added) return added;
   }
-  if (auto looked = look_for_loops(now_ns); !looked) return looked;
   for (const PoolState& state : pools_.look(now_ns))
     if (auto added = add(encode(state)); !added) return added;
   if (now_ns >= last_reconcile_ns_ + kReconcileNs) reconcile(now_ns);

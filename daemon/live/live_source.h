@@ -62,10 +62,11 @@ class LiveSource {
   // Looks at the loops that are alive: stalls that still run, sums, lost records. Call it four
   // times a second.
   Result<void> tick(uint64_t now_ns);
-  // Looks at the programs that have just begun, and when it has to be called next: UINT64_MAX where
+  // Looks at the programs that have just begun and at those in which no loop was seen yet, and when
+  // it has to be called next: UINT64_MAX where
   // only a record can change that.
-  void attend(uint64_t now_ns);
-  uint64_t next_ns() const { return beginnings_.next_ns(); }
+  Result<void> attend(uint64_t now_ns);
+  uint64_t next_ns() const;
   // The CPython processes in which no loop was seen.
   std::vector<NoLoop> no_loops() const { return refused_.list(); }
   // Takes the last sums of every loop that is alive.
@@ -107,7 +108,7 @@ class LiveSource {
                     const ls_stack& before);
   Result<void> adopt_loops(uint32_t tgid, uint64_t now_ns);
   Result<void> look_for_loops(uint64_t now_ns);
-  void search_later(uint32_t tgid, uint64_t now_ns);
+  void search(uint32_t tgid, uint64_t first_ns);
   void follow_wakers(const StallEnded& event);
   void on_exit(const ProcessExit& event);
   void forget_names(uint32_t tgid);
@@ -150,6 +151,7 @@ class LiveSource {
     uint64_t thread_pointer = 0;
   };
   std::map<uint32_t, Thread> pointers_;
+  static constexpr uint64_t kFirstSearchNs = 500'000'000;  // after a program has begun
   struct Search {
     uint64_t next_ns = 0;
     uint64_t pause_ns = 0;
