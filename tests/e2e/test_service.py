@@ -221,7 +221,7 @@ def test_what_the_sandbox_forbids_cannot_be_done(manager):
     manager.drop_in(
         "forbidden.service",
         "[Service]\nType=oneshot\nExecStart=%s %s/forbidden.py %s %s\nReadWritePaths=%s\n"
-        "ProtectHome=read-only\nUser=nobody\nGroup=nogroup\nTimeoutStartSec=90\n"
+        "ProtectHome=read-only\nUser=nobody\nGroup=nogroup\nTimeoutStartSec=90\nRuntimeDirectory=\n"
         "StandardOutput=append:%s\nStandardError=append:%s\n"
         % (PYTHON, manager.folder, results, kept, results.parent, manager.log, manager.log),
     )
