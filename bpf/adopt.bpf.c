@@ -3,53 +3,22 @@
 // where other loops poll. User space found them by the frames of their threads and names these in
 // `adoptions`; here each gets a row, as if its busy phase had just begun. When that is over, at the
 // loop's next poll call, the row is released and the loop is met like any other (rows.bpf.h).
-//
-// A thread that sleeps tells since when: the scheduler keeps when it last came to a CPU and how
-// long it then ran. Both are by the run queue's clock; how far that is from CLOCK_MONOTONIC the
-// reading thread tells, which came to its own CPU a moment ago. The result is right to about that
-// moment, and never too early.
 #include "rows.bpf.h"
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct seq_file;
-
-struct bpf_iter_meta {
-  struct seq_file *seq;
-};
-
-struct bpf_iter__task {
-  struct bpf_iter_meta *meta;
-  struct task_struct *task;
-};
-
-struct task_struct___told {
-  unsigned int __state;
-} __attribute__((preserve_access_index));
-#pragma clang attribute pop
+#include "slept.bpf.h"
 
 __u32 adopted_tgid = 0;
 
-static __always_inline __u64 ls_slept_since(struct task_struct *task, __u64 now) {
-  struct task_struct *self = (void *)bpf_get_current_task_btf();
-  __u64 left, offset;
-  if (!bpf_core_field_exists(task->sched_info.last_arrival)) return now;
-  offset = now - BPF_CORE_READ(self, sched_info.last_arrival);
-  left = BPF_CORE_READ(task, sched_info.last_arrival) + BPF_CORE_READ(task, se.sum_exec_runtime) -
-         BPF_CORE_READ(task, se.prev_sum_exec_runtime);
-  return left + offset < now ? left + offset : now;
-}
-
 static __noinline int ls_fill_adopted(struct ls_loop *loop, __u32 row, struct task_struct *task,
                                       const struct ls_adoption *adoption) {
-  struct task_struct___told *told = (void *)task;
   struct ls_run *run = ls_run_of(row);
   __u64 now = bpf_ktime_get_ns();
-  __u32 state = bpf_core_field_exists(told->__state) ? BPF_CORE_READ(told, __state) : 0;
+  __u32 state = ls_state_of(task);
   if (!run || !adoption) return 0;
   run->code = adoption->run.code;
   run->idle_code = adoption->run.idle_code;
   run->callback_code = adoption->run.callback_code;
   run->flags = adoption->run.flags;
+  run->base = adoption->run.base;
   run->thread_frame = adoption->run.thread_frame;
   run->cframe_frame = adoption->run.cframe_frame;
   run->frame_instruction = adoption->run.frame_instruction;
@@ -79,6 +48,13 @@ static __noinline int ls_fill_adopted(struct ls_loop *loop, __u32 row, struct ta
   return 1;
 }
 
+static __always_inline bool ls_is_in_libuv(struct task_struct *task) {
+  const struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+  __u64 args[3];
+  ls_syscall_args(regs, args);
+  return ls_state_of(task) && ls_polls_as_libuv(ls_syscall_number(regs), args);
+}
+
 SEC("iter/task")
 int adopt_thread(struct bpf_iter__task *ctx) {
   struct task_struct *task = ctx->task;
@@ -89,6 +65,7 @@ int adopt_thread(struct bpf_iter__task *ctx) {
   __u64 pointer;
   __u32 row = 0, slot;
   if (!task || (__u32)BPF_CORE_READ(task, tgid) != adopted_tgid) return 0;
+  if (!ls_runs_program(task)) return 0;
   pointer = ls_thread_pointer(task);
   adoption = bpf_map_lookup_elem(&adoptions, &pointer);
   if (!adoption || adoption->tgid != adopted_tgid) return 0;
@@ -99,6 +76,7 @@ int adopt_thread(struct bpf_iter__task *ctx) {
   }
   // It polls by now, and is met there.
   if (thread->rows[0] && thread->rows[1]) return 0;
+  if (adoption->native && ls_is_in_libuv(task)) return 0;
   if (bpf_map_pop_elem(&free_rows, &row) || !(loop = ls_row(row))) {
     ls_count(LS_COUNT_LOOPS_FULL);
     return 0;

@@ -26,8 +26,14 @@ static __always_inline void ls_release(struct ls_loop *loop, __u32 row, __u32 re
 
 #define LS_LIBUV_EVENTS 1024  // what libuv asks a poll call for (uv__io_poll in src/unix/linux.c)
 
+// Before 1.45 it calls epoll_wait where it blocks no signal.
+static __always_inline bool ls_polls_as_libuv(long number, const __u64 args[3]) {
+  return (number == __NR_epoll_pwait || number == __NR_epoll_wait) && args[2] == LS_LIBUV_EVENTS;
+}
+
 // Is this poll call, of whatever object, that of an adopted loop? It is where the loop's run method
-// stands below it without the function through which callbacks run.
+// stands below it without the function through which callbacks run; or, where the callback is a
+// greenlet, whose frames do not lead to the run method, where another one polls.
 static __noinline bool ls_is_of_adopted(__u32 row, struct task_struct *task,
                                         struct ls_thread *thread, const struct ls_poll *poll) {
   __u32 zero = 0;
@@ -37,10 +43,14 @@ static __noinline bool ls_is_of_adopted(__u32 row, struct task_struct *task,
   __u64 args[3];
   bool is_own;
   if (!buffer || !loop || !run) return false;
+  if (run->flags & LS_RUN_BY_BASE) {
+    ls_look_for(0);
+    return ls_walk(ls_thread_pointer(task), thread, &buffer->stack) &&
+           buffer->stack.end == LS_STACK_COMPLETE && buffer->base_frame != run->base;
+  }
   if (!run->code) {
     ls_syscall_args((void *)bpf_task_pt_regs(task), args);
-    return loop->flags & LS_LOOP_NATIVE && poll->syscall == __NR_epoll_pwait &&
-           args[2] == LS_LIBUV_EVENTS;
+    return loop->flags & LS_LOOP_NATIVE && ls_polls_as_libuv(poll->syscall, args);
   }
   ls_look_for(row);
   ls_walk(ls_thread_pointer(task), thread, &buffer->stack);

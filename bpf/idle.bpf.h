@@ -4,7 +4,36 @@
 #ifndef LOOPSIGHT_BPF_IDLE_H
 #define LOOPSIGHT_BPF_IDLE_H
 
-#include "clock.bpf.h"
+#include "adopted.bpf.h"
+
+static __always_inline bool ls_is_sleep(long number) {
+  return number == __NR_clock_nanosleep || number == __NR_nanosleep || number == __NR_select ||
+         number == __NR_pselect6;
+}
+
+// A loop that was adopted in a greenlet of its own, while another greenlet sleeps: the hub, which
+// has nothing to poll on, or one that it called meanwhile. The callback is over in any case.
+static __noinline int ls_end_greenlet(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                      __u64 now) {
+  struct ls_thread *thread = ls_thread_of(task);
+  ls_begin_write(loop);
+  ls_end_busy(loop, row, now, LS_LEFT_SEEN);
+  loop->phase = LS_PHASE_NONE;
+  ls_end_write(loop);
+  ls_release(loop, row, LS_END_REPLACED, 0, 1, now);
+  if (!thread) return 1;
+  if (thread->rows[0] == row) thread->rows[0] = 0;
+  if (thread->rows[1] == row) thread->rows[1] = 0;
+  return 1;
+}
+
+static __always_inline bool ls_is_other_greenlet(const struct ls_run *run,
+                                                 const struct ls_stack *stack) {
+  __u32 zero = 0;
+  struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
+  return run->flags & LS_RUN_BY_BASE && stack->end == LS_STACK_COMPLETE && buffer &&
+         buffer->base_frame != run->base;
+}
 
 // The thread goes to sleep, with these frames: true where that is the loop's idle sleep.
 static __noinline bool ls_begin_idle_sleep(struct ls_loop *loop, __u32 row,
@@ -12,12 +41,11 @@ static __noinline bool ls_begin_idle_sleep(struct ls_loop *loop, __u32 row,
                                            __u64 now) {
   struct ls_run *run = ls_run_of(row);
   long number;
-  if (!run || !run->idle_code || !stack->count || stack->frames[0].code != run->idle_code)
-    return false;
+  if (!run || !stack->count) return false;
   number = ls_syscall_number((void *)bpf_task_pt_regs(task));
-  if (number != __NR_clock_nanosleep && number != __NR_nanosleep && number != __NR_select &&
-      number != __NR_pselect6)
-    return false;
+  if (!ls_is_sleep(number)) return false;
+  if (ls_is_other_greenlet(run, stack)) return ls_end_greenlet(loop, row, task, now);
+  if (!run->idle_code || stack->frames[0].code != run->idle_code) return false;
   ls_begin_write(loop);
   ls_end_busy(loop, row, now, LS_LEFT_SEEN);
   loop->phase = LS_PHASE_POLL;

@@ -242,6 +242,8 @@ struct trace_event_raw_sys_exit {
 #define LS_TASK_FROZEN 0x8000  // since Linux 6.1
 #define LS_PF_FROZEN 0x10000   // before it
 #define LS_PF_KTHREAD 0x200000
+#define LS_PF_IO_WORKER \
+  0x10  // threads that io_uring makes in the process; they run none of its code
 
 #define LS_S_IFMT 0170000
 #define LS_S_IFSOCK 0140000

@@ -65,13 +65,14 @@ struct ls_python {
   __u16 frame_thread_bytecode;  // and of the number of the copy in use; else LS_NO_OFFSET
   __u16 flags;                  // enum ls_python_flag
   __u16 tuple_items;            // of the first item of a tuple
-  __u16 pad[2];
-  __u64 run_once;            // address of the code object of asyncio's _run_once, 0 not known
-  __u64 function_type;       // address of PyCFunction_Type in this process, 0 not known
-  __u64 method_type;         // address of PyMethodDescr_Type
-  __u64 calls[4];            // opcodes that call with arguments by position, one bit each
-  __u64 keyword_calls[4];    // with keywords
-  __u64 unpacking_calls[4];  // with an unpacked sequence
+  __u16 thread_dict;            // up to 3.12: of the dict in the thread state, else LS_NO_OFFSET
+  __u16 thread_loop;            // from 3.13 on: of asyncio's running loop in it, else LS_NO_OFFSET
+  __u64 run_once;               // address of the code object of asyncio's _run_once, 0 not known
+  __u64 function_type;          // address of PyCFunction_Type in this process, 0 not known
+  __u64 method_type;            // address of PyMethodDescr_Type
+  __u64 calls[4];               // opcodes that call with arguments by position, one bit each
+  __u64 keyword_calls[4];       // with keywords
+  __u64 unpacking_calls[4];     // with an unpacked sequence
 };
 #define LS_NO_OFFSET 0xffff
 #define LS_HEAD_BYTES 128      // room for what is read at once of a frame or of a code object

@@ -30,6 +30,7 @@ enum ls_run_flag {
   LS_RUN_BY_SELF = 2,    // several loops may run the method on one thread: its self tells which
   LS_RUN_BY_ANCHOR = 4,  // native code polls: the Python frame that called it tells
   LS_RUN_IS_IDLE = 8,    // of an adopted loop: it is in a sleep of `idle_code` now
+  LS_RUN_BY_BASE = 16,   // of an adopted loop: its callback has a stack of its own, from `base` on
 };
 struct ls_run {
   __u64 code;       // address of the run method's code object

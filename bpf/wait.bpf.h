@@ -288,8 +288,8 @@ static __always_inline void ls_classify_wait(struct task_struct *task, __u32 sta
       wait->fd = ls_polled_fd(number, wait->args);
       break;
     case LS_WAIT_PATH:
-      if (is_foreign) return;
       wait->object = LS_OBJECT_PATH;
+      if (is_foreign) return;
       bpf_probe_read_user_str(wait->names, sizeof(wait->names),
                               ls_path_argument(number, wait->args));
       return;

@@ -33,6 +33,7 @@ int execute(int count, char** values) {
   if (const auto* config = std::get_if<CheckConfig>(&line)) return finish(check(*config));
   if (const auto* config = std::get_if<ReportConfig>(&line)) return finish(report(*config));
   if (const auto* config = std::get_if<TopConfig>(&line)) return finish(top(*config));
+  if (const auto* config = std::get_if<DumpConfig>(&line)) return finish(dump(*config));
   return finish(replay(std::get<ReplayConfig>(line)));
 }
 

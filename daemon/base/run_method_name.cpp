@@ -17,4 +17,11 @@ std::optional<RunMethodName> parse_run_method(std::string_view text) {
   return method;
 }
 
+std::vector<RunMethodName> parse_run_methods(const std::vector<std::string>& texts) {
+  std::vector<RunMethodName> methods;
+  for (const std::string& text : texts)
+    if (auto method = parse_run_method(text)) methods.push_back(*std::move(method));
+  return methods;
+}
+
 }  // namespace loopsight

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace loopsight {
 
@@ -14,5 +15,8 @@ struct RunMethodName {
 
 // Of "mylib.engine:Engine.turn"; nothing of a text that is not of this form.
 std::optional<RunMethodName> parse_run_method(std::string_view text);
+
+// Those of `texts` that are of this form.
+std::vector<RunMethodName> parse_run_methods(const std::vector<std::string>& texts);
 
 }  // namespace loopsight

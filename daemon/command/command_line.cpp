@@ -45,19 +45,9 @@ void add_results_format(CLI::App* command, Raw& raw) {
       ->check(CLI::IsMember({"text", "json", "folded", "speedscope", "pprof"}));
 }
 
-void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
-  command->add_option("--pid", config.selection.pids, "watch these processes and their children")
-      ->delimiter(',')
-      ->type_name("PID");
-  command->add_flag("--all", config.selection.all, "watch every CPython process of the host");
-  command->add_flag("--as-root", config.as_root,
-                    "run -- COMMAND as root; by sudo it is run as the user who called sudo");
-  add_duration(command, "--threshold", raw.threshold,
-               "a busy phase longer than this is a stall (50ms)");
-  add_duration(command, "--duration", raw.duration,
-               "end after this time; a command that was started is ended by SIGTERM");
+void add_loops(CLI::App* command, std::vector<std::string>& loops) {
   command
-      ->add_option("--loop", config.loops,
+      ->add_option("--loop", loops,
                    "a function by which a further kind of event loop runs: module:qualified.name")
       ->type_name("RUN")
       ->check(CLI::Validator(
@@ -67,6 +57,22 @@ void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
                        : "expected module:qualified.name, found " + clean_text(text, 80);
           },
           ""));
+}
+
+void add_pids(CLI::App* command, std::vector<uint32_t>& pids, const char* help) {
+  command->add_option("--pid", pids, help)->delimiter(',')->type_name("PID");
+}
+
+void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
+  add_pids(command, config.selection.pids, "watch these processes and their children");
+  command->add_flag("--all", config.selection.all, "watch every CPython process of the host");
+  command->add_flag("--as-root", config.as_root,
+                    "run -- COMMAND as root; by sudo it is run as the user who called sudo");
+  add_duration(command, "--threshold", raw.threshold,
+               "a busy phase longer than this is a stall (50ms)");
+  add_duration(command, "--duration", raw.duration,
+               "end after this time; a command that was started is ended by SIGTERM");
+  add_loops(command, config.loops);
   command->add_flag("--audit", config.probes.audit,
                     "name blocking calls as Python's audit events do, where its build has probes");
   command->add_flag("--functions", config.count_functions,
@@ -140,6 +146,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   ReplayConfig replay_config;
   ReportConfig report_config;
   TopConfig top_config;
+  DumpConfig dump_config;
   CLI::App app(
       "Watches CPython event loops from outside and says when one stalled, for how long "
       "and on what.",
@@ -230,6 +237,13 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   report->add_option("--output", report_config.output, "write the report to a file")
       ->type_name("FILE");
 
+  CLI::App* dump =
+      app.add_subcommand("dump", "what every loop and every thread of a process does now, once");
+  add_pids(dump, dump_config.pids, "look at these processes");
+  add_loops(dump, dump_config.loops);
+  add_format(dump, raw);
+  dump->footer("Example: loopsight dump --pid 4242");
+
   CLI::App* top =
       app.add_subcommand("top", "the loops live in the terminal, the most blocked first");
   auto* url = top->add_option("--url", top_config.url,
@@ -285,6 +299,11 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
       return wrong_usage(name, "one file is summed up and two are compared; --merge takes more");
     report_config.format = format_of(raw);
     return report_config;
+  }
+  if (dump->parsed()) {
+    if (dump_config.pids.empty()) return wrong_usage(name, "say what to look at: --pid PID");
+    dump_config.format = format_of(raw);
+    return dump_config;
   }
   if (top->parsed()) {
     top_config.url_given = url->count() > 0;

@@ -15,7 +15,7 @@ struct Printed {  // --help or --version was asked for, or the usage is wrong
 };
 
 using CommandLine = std::variant<TraceConfig, RunConfig, CheckConfig, ReplayConfig, ReportConfig,
-                                 TopConfig, Printed>;
+                                 TopConfig, DumpConfig, Printed>;
 
 // `arguments` without the program's name.
 CommandLine parse_command_line(std::vector<std::string> arguments);

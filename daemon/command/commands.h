@@ -11,6 +11,7 @@ Result<int> run(const RunConfig& config);
 Result<int> check(const CheckConfig& config);
 Result<int> replay(const ReplayConfig& config);
 Result<int> report(const ReportConfig& config);
+Result<int> dump(const DumpConfig& config);
 Result<int> top(const TopConfig& config);
 
 }  // namespace loopsight

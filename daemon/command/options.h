@@ -55,6 +55,12 @@ struct CheckConfig {
   Format format = Format::kText;
 };
 
+struct DumpConfig {
+  std::vector<uint32_t> pids;
+  std::vector<std::string> loops;  // as for a trace
+  Format format = Format::kText;
+};
+
 struct ReportConfig {
   std::vector<std::string> files;
   bool merge = false;             // all files are parts of one

@@ -92,10 +92,7 @@ Result<int> trace(const TraceConfig& config) {
   LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr, config.probes,
                     config.count_functions);
   source.read_sources_by(*reader);
-  std::vector<RunMethodName> loops;
-  for (const std::string& text : config.loops)
-    if (auto method = parse_run_method(text)) loops.push_back(*std::move(method));
-  source.know_loops(std::move(loops));
+  source.know_loops(parse_run_methods(config.loops));
   if (child) (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
   if (auto followed = tracer->follow_wakers(true); !followed)

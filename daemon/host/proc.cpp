@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <charconv>
 #include <climits>
+#include <ctime>
 #include <memory>
 
 namespace loopsight {
@@ -117,6 +119,17 @@ std::optional<uint64_t> read_stat_field(const std::string& proc_root, uint32_t p
 
 std::optional<uint64_t> read_start_ticks(const std::string& proc_root, uint32_t pid) {
   return read_stat_field(proc_root, pid, 22);
+}
+
+int64_t process_start_ns(const std::string& proc_root, uint32_t pid) {
+  auto now = [](clockid_t clock) {
+    timespec time{};
+    clock_gettime(clock, &time);
+    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+  };
+  auto ticks = static_cast<int64_t>(read_start_ticks(proc_root, pid).value_or(0));
+  int64_t tick_ns = 1'000'000'000 / sysconf(_SC_CLK_TCK);
+  return now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME) + ticks * tick_ns;
 }
 
 std::optional<uint64_t> read_cpu_time_ns(const std::string& proc_root, uint32_t pid) {

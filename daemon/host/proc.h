@@ -20,6 +20,9 @@ std::vector<uint32_t> list_pids(const std::string& proc_root);
 // Field 22 of /proc/PID/stat, in clock ticks since boot.
 std::optional<uint64_t> read_start_ticks(const std::string& proc_root, uint32_t pid);
 
+// When a process started, CLOCK_REALTIME nanoseconds, to a clock tick.
+int64_t process_start_ns(const std::string& proc_root, uint32_t pid);
+
 // User and system time of a process so far, to a clock tick.
 std::optional<uint64_t> read_cpu_time_ns(const std::string& proc_root, uint32_t pid);
 

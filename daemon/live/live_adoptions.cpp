@@ -11,7 +11,7 @@
 #include "daemon/event/codec.h"
 #include "daemon/host/proc.h"
 #include "daemon/live/live_source.h"
-#include "daemon/python/plumbing.h"
+#include "daemon/python/running_loop.h"
 #include "daemon/python/thread_states.h"
 
 namespace loopsight {
@@ -26,70 +26,39 @@ constexpr uint64_t kBudgetNs = 20'000'000;  // before the records that came mean
 struct Seen {
   uint64_t thread_pointer = 0;
   ls_stack stack{};
+  uint64_t base = 0;      // address of the outermost frame
+  bool is_main = false;   // the process's first thread
+  std::string loop_type;  // of the loop that asyncio says runs there, "" none
 };
-
-// A thread that computes changes its innermost frames while they are read: then it is read anew.
-ls_stack read_whole_stack(const RemoteMemory& memory, const ls_python& python,
-                          const ThreadState& state) {
-  constexpr int kMostTries = 30;
-  ls_stack stack{};
-  uint64_t frame = state.frame;
-  for (int i = 0; i < kMostTries; i++) {
-    stack = to_stack(walk_frames(memory, python, frame, LS_MAX_FRAMES + 1));
-    if (stack.count > 0 && (stack.end == LS_STACK_COMPLETE || stack.end == LS_STACK_CUT)) break;
-    frame = read_frame_of(memory, python, state.address);
-    if (frame == 0) break;
-  }
-  return stack;
-}
 
 std::vector<Seen> read_stacks(uint32_t tgid, const ls_python& python) {
   RemoteMemory memory(tgid, kMostReads);
   std::vector<Seen> stacks;
-  for (const ThreadState& state : read_thread_states(memory, python, LS_MOST_THREADS)) {
+  auto states = read_thread_states(memory, python, LS_MOST_THREADS);
+  for (const ThreadState& state : states) {
     if (state.frame == 0) continue;
-    ls_stack stack = read_whole_stack(memory, python, state);
-    if (stack.count > 0) stacks.push_back({.thread_pointer = state.thread_id, .stack = stack});
+    FrameWalk walk = walk_moving_frames(memory, python, state);
+    if (walk.frames.empty()) continue;
+    // Threads are listed the newest first.
+    stacks.push_back({.thread_pointer = state.thread_id,
+                      .stack = to_stack(walk),
+                      .base = walk.frames.back().address,
+                      .is_main = state.address == states.back().address,
+                      .loop_type = running_loop_type(memory, python, state.address)});
   }
   return stacks;
-}
-
-// asyncio's own ways to run a loop, whose frames stand outside of uvloop's, which has none.
-std::optional<size_t> find_runner(const std::vector<Frame>& frames) {
-  for (size_t i = 0; i < frames.size(); i++) {
-    std::string_view function = last_name(frames[i].function);
-    if ((function == "run" && is_of_module(frames[i].file, "asyncio.runners")) ||
-        (function == "run" && is_of_module(frames[i].file, "uvloop")))
-      return i;
-  }
-  return std::nullopt;
-}
-
-bool maps_uvloop(const std::string& proc_root, uint32_t tgid) {
-  auto mappings = read_mappings(proc_root, tgid);
-  return std::any_of(mappings.begin(), mappings.end(), [](const Mapping& mapping) {
-    return mapping.path.find("/uvloop/") != std::string::npos;
-  });
 }
 
 }  // namespace
 
 // How a thread's loop is to be watched that does not poll; nothing where it polls, or has none.
-std::optional<LiveSource::Adoption> LiveSource::adoption_of(uint32_t tgid, const ls_stack& stack,
-                                                            const std::vector<Frame>& frames,
-                                                            bool has_uvloop) const {
+std::optional<LiveSource::Adoption> LiveSource::adoption_of(
+    uint32_t tgid, const ls_stack& stack, const std::vector<Frame>& frames) const {
   Adoption adoption;
   adoption.wanted.tgid = tgid;
   ls_run& run = adoption.wanted.run;
   auto loop = find_running_loop(frames, loops_);
-  if (!loop) {
-    auto runner = has_uvloop ? find_runner(frames) : std::nullopt;
-    if (!runner || *runner == 0) return std::nullopt;
-    adoption.kind = LoopKind::kUvloop;
-    adoption.wanted.native = 1;
-    return adoption;
-  }
-  if (loop->method >= stack.count) return std::nullopt;
+  if (!loop || loop->method >= stack.count) return std::nullopt;
   adoption.kind = loop->kind;
   run.code = stack.frames[loop->method].code;
   run.flags = loop->greenlets ? 0 : LS_RUN_TRACKED;
@@ -101,6 +70,18 @@ std::optional<LiveSource::Adoption> LiveSource::adoption_of(uint32_t tgid, const
   // Where it polls it is met when it comes back from there; where it sleeps it need not poll ever.
   if (!loop->sleeps) return std::nullopt;
   run.flags |= LS_RUN_IS_IDLE;
+  return adoption;
+}
+
+LiveSource::Adoption LiveSource::adoption_of(uint32_t tgid, const HiddenLoop& loop, uint64_t base) {
+  Adoption adoption{.kind = loop.kind};
+  adoption.wanted.tgid = tgid;
+  if (loop.in_greenlet) {
+    adoption.wanted.run.flags = LS_RUN_BY_BASE;
+    adoption.wanted.run.base = base;
+  } else {
+    adoption.wanted.native = 1;
+  }
   return adoption;
 }
 
@@ -124,21 +105,25 @@ bool LiveSource::stands_still(uint32_t tgid, const ls_adopted& adopted, const ls
 Result<void> LiveSource::adopt_loops(uint32_t tgid, uint64_t now_ns) {
   auto layout = layouts_.find(tgid);
   if (layout == layouts_.end() || unwatched_.contains(tgid)) return {};
-  auto stacks =
-      reads_->of(tgid, [tgid, python = layout->second] { return read_stacks(tgid, python); });
+  learn_asyncio(tgid, layout->second);
+  auto stacks = reads_->of(tgid, [tgid, python = layout->second, root = reader_.proc_root()] {
+    return std::pair(read_stacks(tgid, python), find_hiding_libraries(read_mappings(root, tgid)));
+  });
   if (!stacks) return {};
-  bool has_uvloop = maps_uvloop(reader_.proc_root(), tgid);
   std::map<uint64_t, ls_adoption> wanted;
   std::map<uint64_t, std::pair<LoopKind, const Seen*>> found;
   size_t named = 0;
-  for (const Seen& seen : *stacks) {
+  for (const Seen& seen : stacks->first) {
     bool is_known =
         std::all_of(seen.stack.frames, seen.stack.frames + seen.stack.count,
                     [&](const ls_frame& one) { return pipeline_.knows_code(tgid, one); });
     if (!is_known && ++named > kMostNamed) continue;
     if (auto learned = learn_codes(tgid, layout->second, seen.stack); !learned) return learned;
     auto frames = resolve(tgid, seen.stack);
-    auto adoption = adoption_of(tgid, seen.stack, frames, has_uvloop);
+    auto adoption = adoption_of(tgid, seen.stack, frames);
+    if (!find_running_loop(frames, loops_) && seen.stack.end == LS_STACK_COMPLETE)
+      if (auto hidden = find_hidden_loop(frames, seen.loop_type, seen.is_main, stacks->second))
+        adoption = adoption_of(tgid, *hidden, seen.base);
     if (!adoption || wanted.size() >= LS_MAX_ADOPTIONS) continue;
     wanted[seen.thread_pointer] = adoption->wanted;
     found[seen.thread_pointer] = {adoption->kind, &seen};

@@ -31,6 +31,16 @@ std::string way_of(const std::vector<Frame>& frames) {
 
 }  // namespace
 
+// From 3.14 on asyncio's own file says where it keeps things, and it is there once it is imported.
+void LiveSource::learn_asyncio(uint32_t tgid, ls_python& layout) {
+  if (layout.minor < 14 || layout.thread_task != LS_NO_OFFSET) return;
+  auto now = reader_.layout(tgid);
+  if (!now) return;
+  layout.task_name = now->task_name;
+  layout.thread_task = now->thread_task;
+  layout.thread_loop = now->thread_loop;
+}
+
 // What is known of an interpreter only once its loop runs: where asyncio keeps its tasks, and which
 // code object is _run_once, whose frame tells how many callbacks an iteration has.
 void LiveSource::refine_layout(uint32_t tgid, const std::vector<Frame>& frames,
@@ -38,11 +48,7 @@ void LiveSource::refine_layout(uint32_t tgid, const std::vector<Frame>& frames,
   auto known = layouts_.find(tgid);
   if (known == layouts_.end()) return;
   ls_python layout = known->second;
-  if (layout.minor >= 14 && layout.thread_task == LS_NO_OFFSET)
-    if (auto now = reader_.layout(tgid)) {
-      layout.task_name = now->task_name;
-      layout.thread_task = now->thread_task;
-    }
+  learn_asyncio(tgid, layout);
   for (size_t i = 0; i < std::min<size_t>(frames.size(), stack.count); i++) {
     if (!is_run_once(frames[i])) continue;
     layout.run_once = stack.frames[i].code;

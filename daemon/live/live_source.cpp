@@ -127,6 +127,8 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
         if (record.open == 0) loop->flags |= LS_LOOP_STALE;
         if (auto shown = show(record.row, *loop, record.header.time_ns); !shown) return shown;
         auto ended = add(bytes);
+        // A hub that sleeps where it would poll is found by another look.
+        if (loop->flags & LS_LOOP_ADOPTED) search(loop->tgid, record.header.time_ns);
         shown_.erase(record.row);
         pointers_.erase(record.row);
         tracer_.free_row(record.row);

@@ -29,6 +29,7 @@
 #include "daemon/python/loop_evidence.h"
 #include "daemon/python/outside_stack.h"
 #include "daemon/python/process_reader.h"
+#include "daemon/python/running_loop.h"
 #include "daemon/sink/publication.h"
 
 namespace loopsight {
@@ -87,6 +88,7 @@ class LiveSource {
   Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
   Result<void> on_stack(const StackSeen& event);
   Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
+  void learn_asyncio(uint32_t tgid, ls_python& layout);
   void refine_layout(uint32_t tgid, const std::vector<Frame>& frames, const ls_stack& stack);
   void track(uint32_t row, uint32_t generation, uint32_t tgid, const Judgement& judgement,
              const std::vector<Frame>& frames, const ls_stack& stack);
@@ -103,7 +105,8 @@ class LiveSource {
     ls_adoption wanted{};
   };
   std::optional<Adoption> adoption_of(uint32_t tgid, const ls_stack& stack,
-                                      const std::vector<Frame>& frames, bool has_uvloop) const;
+                                      const std::vector<Frame>& frames) const;
+  static Adoption adoption_of(uint32_t tgid, const HiddenLoop& loop, uint64_t base);
   bool stands_still(uint32_t tgid, const ls_adopted& adopted, const ls_loop& row,
                     const ls_stack& before);
   Result<void> adopt_loops(uint32_t tgid, uint64_t now_ns);

@@ -1,9 +1,6 @@
 // The part of the live source that reads, of a process, what its stacks name: source lines, and the
 // names of the frames of a loop that still sleeps.
-#include <unistd.h>
-
 #include <algorithm>
-#include <ctime>
 #include <utility>
 #include <vector>
 
@@ -17,15 +14,8 @@ namespace loopsight {
 // When the program of a process began, by CLOCK_REALTIME: at its exec where we saw it, else when
 // the process started.
 int64_t LiveSource::program_start_ns(uint32_t tgid) const {
-  auto now = [](clockid_t clock) {
-    timespec time{};
-    clock_gettime(clock, &time);
-    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
-  };
   if (auto exec = execs_.find(tgid); exec != execs_.end()) return exec->second;
-  auto ticks = static_cast<int64_t>(read_start_ticks(reader_.proc_root(), tgid).value_or(0));
-  int64_t tick_ns = 1'000'000'000 / sysconf(_SC_CLK_TCK);
-  return now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME) + ticks * tick_ns;
+  return process_start_ns(reader_.proc_root(), tgid);
 }
 
 // Reads the source lines of the two frames of a stack that a report shows by their expression.

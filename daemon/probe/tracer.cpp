@@ -130,6 +130,8 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
     bool wanted = !attach_points(name, state->by_function).empty();
     if (name == "cpu_tick")
       wanted = options.allow_tick && ticks_are_timers();
+    else if (name == "survey_thread")
+      wanted = false;  // ThreadSurvey's
     else if (name == "function_probe")
       wanted = options.count_functions;
     else if (name == "delays_epoll")

@@ -46,6 +46,10 @@ void complete(ls_python& layout) {
   layout.task_name = layout.minor <= 13 ? kTaskNames[layout.minor - 8] : kNone;
   if (layout.minor == 13 && free_threaded) layout.task_name = 144;
   layout.thread_task = kNone;
+  // PyThreadState.dict, where asyncio keeps the running loop up to 3.12.
+  constexpr uint16_t kThreadDicts[] = {152, 152, 152, 128, 112};
+  layout.thread_dict = layout.minor <= 12 ? kThreadDicts[layout.minor - 8] : kNone;
+  if (layout.minor != 13) layout.thread_loop = kNone;
   // Not among the debug offsets; both are checked when they are used. From the debug information
   // of a 3.13.5 built with --disable-gil.
   bool known = free_threaded && layout.minor == 13;
@@ -207,6 +211,8 @@ constexpr DebugPositions kPositions15 = {.interpreters_head = 40,
                                          .gc_collecting = 760,
                                          .tuple_items = 552};
 
+constexpr size_t kThreadSize13 = 152;
+
 Result<ls_python> layout_from(int minor, bool free_threaded, const std::string& bytes,
                               const DebugPositions& at) {
   bool damaged = false;
@@ -257,6 +263,9 @@ Result<ls_python> layout_from(int minor, bool free_threaded, const std::string& 
       at.frame_stack_pointer ? read(at.frame_stack_pointer, kLargest) : kNone;
   layout.type_name = read(at.type_name, kLargest);
   layout.tuple_items = read(at.tuple_items, kLargest);
+  // asyncio_running_loop comes right after the PyThreadState in a _PyThreadStateImpl
+  // (Include/internal/pycore_tstate.h); from 3.14 on asyncio says it itself.
+  layout.thread_loop = minor == 13 ? read(kThreadSize13, kLargest) : kNone;
   if (free_threaded) layout.flags |= LS_PYTHON_FREE_THREADED;
   bool copies = free_threaded && at.code_thread_bytecode;
   layout.code_thread_bytecode = copies ? read(at.code_thread_bytecode, kLargest) : kNone;
@@ -291,6 +300,7 @@ void set_asyncio_offsets(ls_python& layout, const std::string& asyncio_debug) {
   // Struct _Py_AsyncioModuleDebugOffsets: task_object has 7 words, interpreter_state 2 and
   // thread_state 4 (Modules/_asynciomodule.c).
   constexpr size_t kTaskName = 1;
+  constexpr size_t kRunningLoop = 10;
   constexpr size_t kRunningTask = 11;
   auto word = [&](size_t index) {
     uint64_t value = UINT64_MAX;
@@ -302,6 +312,8 @@ void set_asyncio_offsets(ls_python& layout, const std::string& asyncio_debug) {
   if (layout.minor < 14 || word(kTaskName) > kLargest || word(kRunningTask) > kLargest) return;
   layout.task_name = static_cast<uint16_t>(word(kTaskName));
   layout.thread_task = static_cast<uint16_t>(word(kRunningTask));
+  if (word(kRunningLoop) <= kLargest)
+    layout.thread_loop = static_cast<uint16_t>(word(kRunningLoop));
 }
 
 }  // namespace loopsight

@@ -162,6 +162,12 @@ uint64_t PythonObjects::in_dict(uint64_t dict, std::string_view name, KnownKeys&
   return index ? keys->entries + *index * keys->entry_bytes + keys->key_at + 8 : 0;
 }
 
+uint64_t PythonObjects::item(uint64_t dict, std::string_view key) const {
+  KnownKeys unused;
+  uint64_t at = dict == 0 ? 0 : in_dict(dict, key, unused);
+  return at == 0 ? 0 : untagged(memory_.word(at));
+}
+
 uint64_t PythonObjects::attribute(uint64_t object, std::string_view name, KnownKeys& known) const {
   uint64_t type = object == 0 ? 0 : memory_.word(object + python_.object_type);
   if (type == 0) return 0;

@@ -34,6 +34,8 @@ class PythonObjects {
   // `keys` remembers the addresses of names, so that the next look need not compare their text.
   using KnownKeys = std::map<std::string, uint64_t, std::less<>>;
   uint64_t attribute(uint64_t object, std::string_view name, KnownKeys& keys) const;
+  // The value of a text key in a dict; 0 where it has none.
+  uint64_t item(uint64_t dict, std::string_view key) const;
 
  private:
   struct Keys {

@@ -127,4 +127,17 @@ ls_stack to_stack(const FrameWalk& walk) {
   return stack;
 }
 
+FrameWalk walk_moving_frames(const RemoteMemory& memory, const ls_python& python,
+                             const ThreadState& state) {
+  constexpr int kMostTries = 30;
+  FrameWalk walk;
+  uint64_t frame = state.frame;
+  for (int i = 0; i < kMostTries && frame != 0; i++) {
+    walk = walk_frames(memory, python, frame, LS_MAX_FRAMES + 1);
+    if (walk.complete || walk.frames.size() > LS_MAX_FRAMES) break;
+    frame = read_frame_of(memory, python, state.address);
+  }
+  return walk;
+}
+
 }  // namespace loopsight

@@ -47,4 +47,9 @@ FrameWalk walk_frames(const RemoteMemory& memory, const ls_python& python, uint6
 // As CodeObjects resolves it.
 ls_stack to_stack(const FrameWalk& walk);
 
+// Of a thread that may run: it changes its innermost frames while they are read, and then they are
+// read anew, a few times.
+FrameWalk walk_moving_frames(const RemoteMemory& memory, const ls_python& python,
+                             const ThreadState& state);
+
 }  // namespace loopsight

@@ -10,7 +10,7 @@ _loopsight() {
       if declare -F _command_offset >/dev/null; then _command_offset $((i + 1)); fi
       return
     fi
-    case $word in trace | run | check | record | replay | report | top) command=${command:-$word} ;; esac
+    case $word in trace | run | check | dump | record | replay | report | top) command=${command:-$word} ;; esac
   done
   case $previous in
     --config | --output | -o | --web.config.file | --export.json-lines | --ca-file)
@@ -52,6 +52,7 @@ _loopsight() {
       words+=" --export.json-lines.files --no-bpf-stats --help"
       ;;
     check) words="--format --help" ;;
+    dump) words="--pid --loop --format --help" ;;
     replay)
       words="--format --output --quiet --help"
       if [[ $current != -* ]]; then

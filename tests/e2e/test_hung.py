@@ -115,3 +115,71 @@ def test_nothing_seen_is_said(tmp_path):
     assert "no event loop was seen" in got.stdout
     assert "no run method of an event loop is among its frames" in got.stdout
     assert "in poll" in got.stdout and "<string>:3" in got.stdout
+
+
+GREENLETS = {
+    "gevent": """
+import gevent, sys, time
+def stuck():
+    print(time.monotonic(), flush=True); time.sleep(4); print(time.monotonic(), flush=True)
+    gevent.sleep(0.2); time.sleep(0.12); gevent.sleep(0.2)
+gevent.spawn(lambda: [gevent.sleep(0.05) for _ in range(20)])
+gevent.spawn_later(0.1, stuck).join()
+""",
+    "eventlet": """
+import warnings; warnings.simplefilter("ignore")
+import eventlet, time
+def stuck():
+    eventlet.sleep(0.1)
+    print(time.monotonic(), flush=True); time.sleep(4); print(time.monotonic(), flush=True)
+    eventlet.sleep(0.2); time.sleep(0.12); eventlet.sleep(0.2)
+eventlet.spawn(stuck).wait()
+""",
+    "greenlet": """
+import asyncio, greenlet, time
+def stuck():
+    asyncio_loop.switch("rest")
+    print(time.monotonic(), flush=True); time.sleep(4); print(time.monotonic(), flush=True)
+async def main():
+    global asyncio_loop
+    asyncio_loop = greenlet.getcurrent()
+    below = greenlet.greenlet(stuck)
+    below.switch()
+    await asyncio.sleep(0.1)
+    below.switch()
+    await asyncio.sleep(0.2); time.sleep(0.12); await asyncio.sleep(0.2)
+asyncio.run(main())
+""",
+    "uvloop": """
+import asyncio, time, uvloop
+async def main():
+    await asyncio.sleep(0.1)
+    print(time.monotonic(), flush=True); time.sleep(4); print(time.monotonic(), flush=True)
+    await asyncio.sleep(0.2); time.sleep(0.12); await asyncio.sleep(0.2)
+uvloop.new_event_loop().run_until_complete(main())
+""",
+}
+KINDS = {"greenlet": "asyncio"}
+
+
+@pytest.mark.parametrize("module", GREENLETS)
+def test_a_run_method_that_is_not_on_the_stack(tmp_path, module):
+    """The callback is a greenlet, whose frames do not lead to the hub; or the run method has no frame."""
+    skip_without(module)
+    out = tmp_path / "hung.json"
+    with running([PYTHON, "-c", GREENLETS[module]], stdout=subprocess.PIPE, text=True) as process:
+        began = float(process.stdout.readline())
+        time.sleep(1)
+        with tracing(out, "--pid", str(process.pid)):
+            told = lambda: [one for one in read_results(out).all if one["in_progress"]]
+            assert wait_until(told, 3), "nothing is told of the hang"
+            ended = float(process.stdout.readline())
+            process.wait(20)
+    results = read_results(out)
+    assert {one["loop"] for one in results.all} == {KINDS.get(module, module)}
+    whole = [one for one in results.stalls if one["at_least"]]
+    assert len(whole) == 1 and whole[0]["cause"] == "sleep"
+    assert whole[0]["duration_seconds"] == pytest.approx(ended - began, abs=0.1)
+    others = [one for one in results.stalls if not one["at_least"]]
+    assert [one["cause"] for one in others] == ["sleep"]
+    assert others[0]["duration_seconds"] == pytest.approx(0.12, abs=0.05)

@@ -26,6 +26,8 @@ TEST(PythonLayout, KnowsEachFixedVersion) {
     EXPECT_EQ(layout->cframe_frame == LS_NO_OFFSET, minor <= 10);
     EXPECT_EQ(layout->code_thread_bytecode, LS_NO_OFFSET);
     EXPECT_EQ(layout->frame_stack_pointer, LS_NO_OFFSET);
+    EXPECT_EQ(layout->thread_loop, LS_NO_OFFSET);
+    EXPECT_NE(layout->thread_dict, LS_NO_OFFSET);
   }
 }
 
@@ -35,6 +37,8 @@ TEST(PythonLayout, ReadsTheInterpretersOwnOffsetsFrom313On) {
     ASSERT_TRUE(layout) << minor << layout.error().message;
     EXPECT_EQ(layout->frame_code, 16U);
     EXPECT_EQ(layout->text_other, 32U);
+    EXPECT_EQ(layout->thread_loop, minor == 13 ? 16U : LS_NO_OFFSET);
+    EXPECT_EQ(layout->thread_dict, LS_NO_OFFSET);
   }
 }
 
@@ -70,6 +74,7 @@ TEST(PythonLayout, TakesAsyncioOffsetsFrom314On) {
   set_asyncio_offsets(layout, section);
   EXPECT_EQ(layout.task_name, 136U);
   EXPECT_EQ(layout.thread_task, 872U);
+  EXPECT_EQ(layout.thread_loop, 864U);
   for (const std::string& bad : {std::string(), section.substr(0, 90), std::string(104, '\xFF')}) {
     layout = *python_layout(14, debug_offsets(0x030e0000));
     set_asyncio_offsets(layout, bad);
