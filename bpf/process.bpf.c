@@ -33,6 +33,10 @@ static __always_inline void ls_release_rows(struct task_struct *task, __u32 reas
   for (int i = 0; i < 2; i++) {
     loop = ls_row(thread->rows[i]);
     if (loop) {
+      // A thread that ends by itself came back from its loop, or ended in it: up to where the loop
+      // was last seen to run. What a signal ended, user space tells of.
+      if (reason == LS_END_THREAD_EXIT && !(code & 0x7f) && ls_in_busy_phase(loop))
+        ls_leave(loop, thread->rows[i]);
       if (reason == LS_END_THREAD_EXIT) ls_tell_last_stack(loop, thread->rows[i], task, now);
       ls_release(loop, thread->rows[i], reason, code, ls_is_open(task, loop), now);
     }
