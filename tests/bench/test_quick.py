@@ -13,6 +13,7 @@ ROWS = {  # of each table: what its rows begin with, or how many there are
                        "asyncio debug mode", "watchdog thread", "py-spy", "austin"},
     "programs": {"sched_switch"},  # the rest depends on the kernel
     "unrelated": 5,
+    "pollers": 4,
     "growth_loops": 2,
     "growth_iterations": 1,
     "growth_stalls": 1,
