@@ -71,7 +71,8 @@ void add_selection(CLI::App* command, TraceConfig& config, Raw& raw) {
   add_duration(command, "--threshold", raw.threshold,
                "a busy phase longer than this is a stall (50ms)");
   add_duration(command, "--duration", raw.duration,
-               "end after this time; a command that was started is ended by SIGTERM");
+               "end after this time; a command that was started gets SIGTERM, after 5 s SIGINT, "
+               "after 10 s SIGKILL");
   add_loops(command, config.loops);
   command->add_flag("--audit", config.probes.audit,
                     "name blocking calls as Python's audit events do, where its build has probes");

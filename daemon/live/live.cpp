@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/host/proc.h"
+#include "daemon/live/child_ending.h"
 
 namespace loopsight {
 namespace {
@@ -45,6 +47,14 @@ Asked read_signals(int fd, Child* child, bool can_reload) {
   return asked;
 }
 
+void end_child(const Child& child, int number) {
+  if (number != SIGTERM)
+    spdlog::warn("the command (pid {}) did not end at {}: it gets {} now{}", child.pid(),
+                 number == SIGINT ? "SIGTERM" : "SIGINT", number == SIGINT ? "SIGINT" : "SIGKILL",
+                 number == SIGKILL ? "; what it started goes on" : "");
+  child.signal(number);
+}
+
 bool any_alive(const std::vector<uint32_t>& pids) {
   return std::any_of(pids.begin(), pids.end(), [](uint32_t pid) {
     // A process of another user, which we may not signal, is alive too.
@@ -71,9 +81,11 @@ Result<int> run_live(LiveSource& source, const Fd& signals, int ring_fd, LiveOpt
   uint64_t next_second = start;
   uint64_t end = options.duration_ns ? start + *options.duration_ns : UINT64_MAX;
   bool asked_child = false;
+  ChildEnding ending;
   for (;;) {
     uint64_t now = monotonic_now_ns();
-    uint64_t until = std::min({next_tick, std::max(end, now), std::max(source.next_ns(), now)});
+    uint64_t until = std::min({next_tick, std::max(end, now), std::max(source.next_ns(), now),
+                               std::max(ending.next_ns(), now)});
     std::array<pollfd, 2> fds = {{{.fd = ring_fd, .events = POLLIN, .revents = 0},
                                   {.fd = signals.get(), .events = POLLIN, .revents = 0}}};
     int timeout = until > now ? static_cast<int>((until - now) / 1'000'000) + 1 : 0;
@@ -88,11 +100,12 @@ Result<int> run_live(LiveSource& source, const Fd& signals, int ring_fd, LiveOpt
     bool over = now >= end || (asked.stop && (!options.child || asked_child));
     if (asked.stop) asked_child = true;
     if (now >= end && options.child && !child_ended) {
-      // The command is ours, so it ends with the trace; its end is awaited like any other.
-      options.child->signal(SIGTERM);
+      // The command is ours, so it ends with the trace.
+      ending.begin(now);
       end = UINT64_MAX;
       over = false;
     }
+    if (auto number = ending.due(now); number && !child_ended) end_child(*options.child, *number);
     if (!options.pids.empty() && !any_alive(options.pids)) over = true;
     if (child_ended || over) {
       // What the last moments left in the ring buffer, and the final sums.

@@ -22,7 +22,8 @@ LoopCondition condition_of(const LoopLoad& load) {
   auto busy = static_cast<double>(load.busy_ns + load.stalled_ns);
   auto over = static_cast<double>(load.over_ns + load.stalled_ns);
   double total = busy + static_cast<double>(load.idle_ns);
-  if (total == 0 || busy < total * kIdleShare) return LoopCondition::kIdle;
+  if (total == 0) return LoopCondition::kNotRunning;
+  if (busy < total * kIdleShare) return LoopCondition::kIdle;
   bool saturated = busy >= total * kSaturatedShare;
   if (saturated && load.ready >= kManyCallbacks) return LoopCondition::kSaturated;
   if (load.stalled_ns > 0 || (over * 2 >= busy && over >= total * kBlockedShare))

@@ -9,10 +9,11 @@
 
 namespace loopsight {
 
-enum class LoopCondition { kIdle, kHealthy, kSaturated, kBlocked };
+// Not running: between two runs (of run_until_complete, say), when it is neither busy nor idle.
+enum class LoopCondition { kIdle, kHealthy, kSaturated, kBlocked, kNotRunning };
 
-constexpr std::array<const char*, 4> kLoopConditionNames = {"idle", "healthy", "saturated",
-                                                            "blocked"};
+constexpr std::array<const char*, 5> kLoopConditionNames = {"idle", "healthy", "saturated",
+                                                            "blocked", "not_running"};
 inline const char* name_of(LoopCondition condition) {
   return kLoopConditionNames[static_cast<size_t>(condition)];
 }

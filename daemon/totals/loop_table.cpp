@@ -46,6 +46,7 @@ void LoopTable::on_progress(const LoopProgress& progress, const WorkloadProcess&
   const Look& first = entry.looks.front();
   uint64_t busy = look.busy_ns > first.busy_ns ? look.busy_ns - first.busy_ns : 0;
   uint64_t idle = look.idle_ns - first.idle_ns;
+  line.utilisation.reset();
   if (busy + idle > 0)
     line.utilisation = static_cast<double>(busy) / static_cast<double>(busy + idle);
   // Its age is in `busy` already.

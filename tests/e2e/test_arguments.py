@@ -197,6 +197,15 @@ def test_the_command_ends_with_the_duration():
     assert "no event loop was seen" in got.stdout
 
 
+def test_a_command_that_does_not_end_by_sigterm():
+    """As uwsgi's master, which reloads then, and robyn's, which goes on."""
+    got = call("trace", "--duration", "500ms", "--", "sh", "-c", "trap '' TERM; trap 'exit 3' INT; while :; do sleep 0.1; done")
+    assert got.returncode == 3 and "did not end at SIGTERM: it gets SIGINT now" in got.stderr
+    deaf = "trap '' TERM INT; while :; do sleep 0.1; done"
+    got = call("trace", "--duration", "500ms", "--", "sh", "-c", deaf)
+    assert got.returncode == 128 + signal.SIGKILL and "it gets SIGKILL now" in got.stderr
+
+
 def test_check_says_what_works():
     got = call("check")
     assert got.returncode == 0, got.stdout

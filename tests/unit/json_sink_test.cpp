@@ -156,7 +156,7 @@ TEST(SummaryJson, HasTheContractsKeys) {
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(json["busy_seconds"], 2.0);
   EXPECT_EQ(json["loops"][0]["workload"], "a");
-  EXPECT_EQ(json["loops"][0]["state"], "idle");
+  EXPECT_EQ(json["loops"][0]["state"], "not_running");
 }
 
 }  // namespace

@@ -6,7 +6,7 @@ namespace loopsight {
 namespace {
 
 TEST(LoopCondition, TellsSaturatedFromBlocked) {
-  EXPECT_EQ(condition_of({}), LoopCondition::kIdle);
+  EXPECT_EQ(condition_of({}), LoopCondition::kNotRunning);
   EXPECT_EQ(condition_of({.busy_ns = 5, .idle_ns = 995}), LoopCondition::kIdle);
   EXPECT_EQ(condition_of({.busy_ns = 500, .idle_ns = 500}), LoopCondition::kHealthy);
   EXPECT_EQ(condition_of({.busy_ns = 950, .idle_ns = 50}), LoopCondition::kSaturated);

@@ -140,7 +140,7 @@ TEST(TextSink, SummarisesOrSaysThatNothingWasSeen) {
       {.workload = "a", .kind = "uvloop", .iterations = 3, .idle_ns = 3, .busy_ns = 1});
   std::string text = written({}, [&](TextSink& sink) { EXPECT_TRUE(sink.on_summary(summary)); });
   EXPECT_NE(text.find("1 stall in"), std::string::npos);
-  EXPECT_NE(text.find("25.0 % busy, idle"), std::string::npos);
+  EXPECT_NE(text.find("25.0 % busy, not_running"), std::string::npos);
   EXPECT_NE(text.find("2 records were lost"), std::string::npos);
 }
 
