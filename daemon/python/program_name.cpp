@@ -4,102 +4,18 @@
 #include <optional>
 #include <vector>
 
+#include "daemon/python/argument_shapes.h"
 #include "daemon/python/program_place.h"
 #include "daemon/python/server_programs.h"
 
 namespace loopsight {
 namespace {
 
-using Arguments = std::vector<std::string_view>;
-
-constexpr size_t kMaxPart = 96;  // of a name
 constexpr int kMaxLaunchers = 4;
-
-Arguments split(std::string_view text, char separator) {
-  Arguments parts;
-  while (!text.empty()) {
-    size_t end = text.find(separator);
-    parts.push_back(text.substr(0, end));
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  }
-  return parts;
-}
 
 Arguments from(const Arguments& arguments, size_t first) {
   if (first >= arguments.size()) return {};
   return {arguments.begin() + static_cast<ptrdiff_t>(first), arguments.end()};
-}
-
-bool is_word(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return c == '_' || static_cast<unsigned char>(c) >= 0x80 || (c >= '0' && c <= '9') ||
-           (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-  });
-}
-
-bool is_identifier(std::string_view text) {
-  return is_word(text) && (text[0] < '0' || text[0] > '9');
-}
-
-// "shop", "shop.web.asgi"
-bool is_dotted(std::string_view text) {
-  auto parts = split(text, '.');
-  return !parts.empty() && !text.ends_with('.') &&
-         std::all_of(parts.begin(), parts.end(), is_identifier);
-}
-
-bool is_made_of_words(std::string_view text, std::string_view between) {
-  std::string plain(text);
-  std::erase_if(plain, [&](char c) { return between.find(c) != std::string_view::npos; });
-  return is_word(plain);
-}
-
-bool is_file(std::string_view text) {
-  constexpr std::string_view kEndings[] = {".py",  ".pyc", ".pyz",  ".pex",  ".pyw", ".ipynb",
-                                           ".tac", ".ini", ".toml", ".json", ".yml", ".yaml"};
-  bool ends = std::any_of(std::begin(kEndings), std::end(kEndings),
-                          [&](std::string_view one) { return text.ends_with(one); });
-  return (ends || text.find('/') != std::string_view::npos) && !text.ends_with('/') &&
-         text.find("//") == std::string_view::npos && is_made_of_words(text, "./~+- @");
-}
-
-// "shop-web", as programs call themselves.
-bool is_plain_name(std::string_view text) {
-  return text.size() <= kMaxPart && text[0] != '-' && is_made_of_words(text, ".-");
-}
-
-bool is_interpreter(std::string_view path) {
-  std::string_view name = base_name(path);
-  return (name.starts_with("python") || name.starts_with("pypy")) && !name.ends_with(".py") &&
-         name.find(' ') == std::string_view::npos;
-}
-
-// What CPython's own options come to: a module, code, or the index of the first argument after
-// them.
-struct Options {
-  std::optional<std::string_view> module;
-  bool code = false;
-  size_t end = 0;  // of what -m or -c has, or of the first argument after the options
-};
-
-// As CPython's getopt reads them: letters in a row, of which one that takes a value ends the row.
-Options read_options(const Arguments& arguments) {
-  Options options;
-  size_t i = 1;
-  for (; i < arguments.size(); i++) {
-    std::string_view argument = arguments[i];
-    if (argument.size() < 2 || argument[0] != '-') break;
-    if (argument == "--check-hash-based-pycs") i++;
-    if (argument.starts_with("--")) continue;
-    size_t letter = argument.find_first_of("cmWX", 1);
-    if (letter == std::string_view::npos) continue;
-    std::string_view value = argument.substr(letter + 1);
-    if (value.empty()) value = ++i < arguments.size() ? arguments[i] : std::string_view();
-    if (argument[letter] == 'c') return {.module = std::nullopt, .code = true, .end = i};
-    if (argument[letter] == 'm') return {.module = value, .code = false, .end = i};
-  }
-  options.end = i;
-  return options;
 }
 
 // multiprocessing, its forks, and loky start an interpreter that is told what to do by a pipe.
@@ -167,7 +83,7 @@ class Namer {
  private:
   ProgramName plain(std::string_view name) const {
     return {.kind = ProgramName::Kind::kNamed,
-            .core = std::string(name.substr(0, kMaxPart)),
+            .core = std::string(name.substr(0, kMaxNamePart)),
             .is_common = is_common_name(name)};
   }
 
@@ -185,7 +101,7 @@ class Namer {
     std::string_view folder = std::string_view(whole).substr(0, name.data() - whole.data());
     bool is_known = path.starts_with('/') || !look_.cwd.empty();
     return {.kind = ProgramName::Kind::kNamed,
-            .core = std::string(name.substr(0, kMaxPart)),
+            .core = std::string(name.substr(0, kMaxNamePart)),
             .place = is_known ? lasting_place(folder) : std::string(),
             .is_common = is_common_name(name)};
   }
@@ -194,7 +110,7 @@ class Namer {
   ProgramName module(std::string_view name) const {
     bool is_common = is_common_name(name);
     return {.kind = ProgramName::Kind::kNamed,
-            .core = std::string(name.substr(0, kMaxPart)),
+            .core = std::string(name.substr(0, kMaxNamePart)),
             .place = is_common ? lasting_place(look_.cwd) : std::string(),
             .is_common = is_common};
   }
@@ -209,7 +125,7 @@ class Namer {
   }
 
   ProgramName interpreter(const Arguments& arguments) {
-    Options options = read_options(arguments);
+    InterpreterOptions options = read_options(arguments);
     if (options.code)
       return is_child_code(arguments, options.end) ? ProgramName{.kind = ProgramName::Kind::kChild}
                                                    : nameless("<string>");
@@ -262,6 +178,8 @@ class Namer {
   Said read_arguments(const ServerProgram& server, const Arguments& arguments) const;
   ProgramName serve(const ServerProgram& server, ProgramName script, const Arguments& arguments);
   ProgramName title(std::string_view text);
+  ProgramName server_title(const ServerProgram& server, std::string_view text,
+                           const Arguments& words);
 
   const ProgramLook& look_;
   int launchers_ = 0;
@@ -362,55 +280,48 @@ ProgramName Namer::serve(const ServerProgram& server, ProgramName script,
   return name;
 }
 
+// What a server wrote over its command line, in the form of its row.
+ProgramName Namer::server_title(const ServerProgram& server, std::string_view text,
+                                const Arguments& words) {
+  std::string shown(server.names.substr(0, server.names.find(' ')));
+  bool in_arguments = server.title_form == TitleForm::kInArguments;
+  size_t open = text.find(in_arguments ? '(' : '[', 1);
+  size_t close = text.find_last_of(")]");
+  bool has_inside =
+      open != std::string_view::npos && close != std::string_view::npos && open + 1 < close;
+  std::string_view inside = has_inside ? text.substr(open + 1, close - open - 1) : "";
+  if (in_arguments) return serve(server, module(shown), split(inside, ' '));
+  if (server.title_form == TitleForm::kTwoWords) return serve(server, module(shown), {words[1]});
+  std::string which;
+  if (server.title_form == TitleForm::kInBrackets) {
+    which = application_in(inside);
+    if (which.empty() && !inside.empty() && is_plain_name(inside)) which = inside;
+  } else {
+    for (std::string_view word : words)
+      if (word.find(':') != std::string_view::npos && !application_in(word).empty())
+        which = application_in(word);
+  }
+  if (which.empty()) return module(shown);
+  ProgramName name = application(which);
+  name.before = shown + " ";
+  return name;
+}
+
 ProgramName Namer::title(std::string_view text) {
   auto words = split(text, ' ');
   std::erase(words, "");
   if (words.empty()) return nameless("<string>");
   if (is_interpreter(words[0])) return interpreter(words);
-  if (const ServerProgram* server = find_titled_program(text)) {
-    std::string shown(server->names.substr(0, server->names.find(' ')));
-    std::string which;
-    size_t open = text.find(server->title_form == TitleForm::kInArguments ? '(' : '[', 1);
-    size_t close = text.find_last_of(")]");
-    bool has_inside =
-        open != std::string_view::npos && close != std::string_view::npos && open + 1 < close;
-    std::string_view inside = has_inside ? text.substr(open + 1, close - open - 1) : "";
-    if (server->title_form == TitleForm::kInArguments)
-      return serve(*server, module(shown), split(inside, ' '));
-    if (server->title_form == TitleForm::kInBrackets) {
-      which = application_in(inside);
-      if (which.empty() && !inside.empty() && is_plain_name(inside)) which = inside;
-    }
-    if (server->title_form == TitleForm::kLastWord)
-      for (std::string_view word : words)
-        if (word.find(':') != std::string_view::npos && !application_in(word).empty())
-          which = application_in(word);
-    ProgramName name = which.empty() ? module(shown) : application(which);
-    if (!which.empty()) name.before = shown + " ";
-    return name;
-  }
+  const ServerProgram* server = find_titled_program(text);
+  if (server && words.size() > 1) return server_title(*server, text, words);
+  // What follows a colon says what it does now, or which of them it is: "rq:worker:7f3a".
   std::string_view word = words[0];
-  while (!word.empty() && std::string_view("[(").find(word[0]) != std::string_view::npos)
-    word.remove_prefix(1);
-  while (!word.empty() && std::string_view(":])").find(word.back()) != std::string_view::npos)
-    word.remove_suffix(1);
-  word = base_name(word);
+  word.remove_prefix(std::min(word.find_first_not_of("[("), word.size()));
+  word = base_name(word.substr(0, word.find_first_of(":])")));
   return word.empty() ? nameless("<string>") : plain(word);
 }
 
 }  // namespace
-
-std::string application_in(std::string_view argument) {
-  if (argument.empty() || argument.size() > kMaxPart) return "";
-  size_t open = argument.find('(');
-  std::string_view call = open == std::string_view::npos ? "" : "()";
-  argument = argument.substr(0, open);
-  size_t colon = argument.rfind(':');
-  std::string_view module = argument.substr(0, colon);
-  if (colon != std::string_view::npos && !is_dotted(argument.substr(colon + 1))) return "";
-  if (!is_dotted(module) && !is_file(module)) return "";
-  return std::string(argument) + std::string(call);
-}
 
 std::string ProgramName::text(size_t depth) const {
   std::string folder;

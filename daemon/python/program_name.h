@@ -38,8 +38,4 @@ struct ProgramName {
 
 ProgramName name_program(const ProgramLook& look);
 
-// "main:app", "shop.web:create_app()", "src/main.py"; "" for what names no application. The
-// arguments of a factory are left out.
-std::string application_in(std::string_view argument);
-
 }  // namespace loopsight

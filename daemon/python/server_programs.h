@@ -13,6 +13,7 @@ enum class TitleForm {
   kInBrackets,  // "gunicorn: worker [shop:app]"
   kLastWord,    // "granian asgi 127.0.0.1:80 shop:app worker-1": the last that names an application
   kInArguments,  // "[celeryd: celery@host:MainProcess] -active- (-A shop worker)"
+  kTwoWords,     // "dask worker [tcp://10.0.0.1:8786]"
 };
 
 struct ServerProgram {

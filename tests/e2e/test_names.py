@@ -63,7 +63,7 @@ SHAPES = {
     "django": (
         "servers", "{bin}/python manage.py runserver --noreload {port}",
         "shop/manage.py runserver", 0),
-    "celery": ("servers", "{bin}/celery -A tasks_shop worker -c 2", "celery tasks_shop worker", 1),
+    "celery": ("servers", "{bin}/celery -A tasks_shop worker -c 2", "celery tasks_shop worker", 0),  # no loop with this broker
     "aiohttp.web": (
         "servers", "{bin}/python -m aiohttp.web -H localhost -P {port} aio:make", "aiohttp.web aio:make", 1),
     "script": ("servers", "{python} main.py", "shop/main.py", 1),
@@ -148,7 +148,9 @@ FILES = {
     "children.py": CHILDREN,
     "prices_package/__init__.py": "",
     "prices_package/__main__.py": MAIN,
-    "aio.py": "from aiohttp import web\n\ndef make(argv=None, token=None):\n    return web.Application()\n",
+    "aio.py": "import main\nfrom aiohttp import web\n\nasync def begin(app):\n    main.start()\n\n"
+              "def make(argv=None, token=None):\n    app = web.Application()\n"
+              "    app.on_startup.append(begin)\n    return app\n",
     "web_flask.py": "from flask import Flask\n\napp = Flask('shop')\n",
     "x.py": "from sanic import Sanic, text\n\napp = Sanic('shop')\n\n@app.get('/')\n"
             "async def home(request):\n    return text('ok')\n",
@@ -161,8 +163,9 @@ FILES = {
     "page.py": "import streamlit\n\nstreamlit.write('ok')\n",
     "manage.py": "import sys\nfrom django.conf import settings\n"
                  "from django.core.management import execute_from_command_line\n\n"
-                 "settings.configure(DEBUG=True, ROOT_URLCONF='manage', SECRET_KEY='x')\n"
-                 "urlpatterns = []\nexecute_from_command_line(sys.argv)\n",
+                 "urlpatterns = []\nif __name__ == '__main__':\n"
+                 "    settings.configure(DEBUG=True, ROOT_URLCONF='manage', SECRET_KEY='x')\n"
+                 "    execute_from_command_line(sys.argv)\n",
     "Procfile": "web: %s billing.py\n" % PYTHON,
     "supervisord.conf": "[supervisord]\nlogfile=/dev/null\nlogfile_maxbytes=0\n"
                         "pidfile=%(here)s/supervisord.pid\n"
@@ -285,7 +288,9 @@ def test_every_process_of_a_program_has_its_name(daemon, folder, name):
             return len({one["pid"] for one in loops(daemon, tree(process.pid))}) >= least
         assert wait_until(lambda: seen() or process.poll() is not None, 40), command
         assert process.poll() is None, command
-        if least == 0:
+        if name == "celery":
+            assert wait_until(lambda: len(tree(process.pid)) == 3, 40)
+        elif least == 0:
             wait_for_port(ports["port"], 40)
         pids = tree(process.pid)
         found = loops(daemon, pids)

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string>
 
+#include "daemon/python/argument_shapes.h"
 #include "daemon/python/program_place.h"
 
 namespace loopsight {
@@ -140,8 +141,11 @@ TEST(ProgramName, TakesTheWordOfATitle) {
   EXPECT_EQ(
       name({"[celeryd: celery@vm:MainProcess] -active- (-A tasks.shop worker -c 2)"}, "/srv/x"),
       "celery x/tasks.shop worker");
+  EXPECT_EQ(name({"dask worker [tcp://u:s3cret@h:1]"}), "dask worker");
+  EXPECT_EQ(name({"airflow scheduler -- DagFileProcessorManager"}), "airflow scheduler");
   EXPECT_EQ(name({"celery worker -c 4 --password=x"}), "celery");
   EXPECT_EQ(name({"shop: worker 3"}), "shop");
+  EXPECT_EQ(name({"rq:worker:7f3a9c: idle"}), "rq");
   EXPECT_EQ(name({"python3 shop.py --port 80"}), "shop.py");
 }
 
