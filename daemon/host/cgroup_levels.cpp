@@ -143,29 +143,27 @@ bool parse_cgroup_mount(std::string_view line, CgroupMount& mount) {
   return true;
 }
 
-CgroupLevels::Hierarchies CgroupLevels::read_mounts() const {
-  Hierarchies found;
-  std::string text = read_proc_file(proc_root_ + "/1/mountinfo", kMaxMountInfo).value_or("");
+// Adds the hierarchies that are mounted for a process, whose root directory is at `root`.
+void CgroupLevels::read_mounts(const std::string& process, const std::string& root,
+                               Hierarchies& found) const {
+  std::string text = read_proc_file(process + "/mountinfo", kMaxMountInfo).value_or("");
   std::string_view rest = text;
   CgroupMount mount;
   while (!rest.empty()) {
     if (!parse_cgroup_mount(take(rest, '\n'), mount)) continue;
-    auto root = split(mount.root);
-    size_t above = count_ups(root);
-    if (above != root.size() || found.contains(mount.controllers)) continue;
-    Hierarchy hierarchy{.folder = proc_root_ + "/1/root" + mount.where, .above = above, .own = {}};
-    hierarchy.is_usable = above == 0;
-    if (above > 0) {
+    auto top = split(mount.root);
+    Hierarchy hierarchy{.folder = root + mount.where, .above = count_ups(top), .own = {}};
+    struct stat status{};
+    if (hierarchy.above != top.size() || lstat(hierarchy.folder.c_str(), &status) != 0) continue;
+    if (hierarchy.above > 0) {
       std::string own = own_path(proc_root_, mount.controllers);
-      if (auto way = way_to_us(hierarchy.folder, above + split(own).size())) {
-        way->resize(above);
-        hierarchy.own = std::move(*way);
-        hierarchy.is_usable = true;
-      }
+      auto way = way_to_us(hierarchy.folder, hierarchy.above + split(own).size());
+      if (!way) continue;
+      way->resize(hierarchy.above);
+      hierarchy.own = std::move(*way);
     }
     found.emplace(mount.controllers, std::move(hierarchy));
   }
-  return found;
 }
 
 std::shared_ptr<const CgroupLevels::Hierarchies> CgroupLevels::hierarchies(
@@ -177,20 +175,24 @@ std::shared_ptr<const CgroupLevels::Hierarchies> CgroupLevels::hierarchies(
       return hierarchies_;
     read_again_ = now + kReadAgain;
   }
-  auto found = std::make_shared<const Hierarchies>(read_mounts());
+  auto found = std::make_shared<Hierarchies>();
+  read_mounts(proc_root_ + "/self", "", *found);
+  read_mounts(proc_root_ + "/1", proc_root_ + "/1/root", *found);
   std::scoped_lock lock(mutex_);
   hierarchies_ = found;
   return found;
 }
 
 std::string_view CgroupLevels::named_by_root(std::string_view controllers, std::string_view path) {
-  auto known = hierarchies(controllers);
-  auto hierarchy = known->find(controllers);
-  if (hierarchy == known->end() || !hierarchy->second.is_usable) return {};
-  const auto& [root, above, own, usable] = hierarchy->second;
   auto names = split(path);
   size_t ups = count_ups(names);
-  if (ups > above || names.size() > kMaxLevels) return {};
+  if (names.size() > kMaxLevels) return {};
+  auto known = hierarchies(controllers);
+  auto [first, last_one] = known->equal_range(controllers);
+  auto hierarchy =
+      std::find_if(first, last_one, [&](const auto& one) { return ups <= one.second.above; });
+  if (hierarchy == last_one) return {};
+  const auto& [root, above, own] = hierarchy->second;
   std::string folder = root;
   std::string_view last = "";
   auto descend = [&](std::string_view name) {

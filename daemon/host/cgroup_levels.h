@@ -18,7 +18,8 @@ namespace loopsight {
 
 class CgroupLevels {
  public:
-  // The file systems are those of process 1 of `proc_root`.
+  // Looks at the hierarchies that we see ourselves, and for what is outside our own cgroup
+  // namespace at those of process 1 of `proc_root`.
   explicit CgroupLevels(std::string proc_root) : proc_root_(std::move(proc_root)) {}
 
   // The beginning of `path`, a path of the hierarchy with these controllers as /proc/PID/cgroup
@@ -33,11 +34,10 @@ class CgroupLevels {
     std::string folder;            // where it is mounted
     size_t above = 0;              // how many levels it begins above our own namespace's root
     std::vector<std::string> own;  // the way from it down to that root; `above` names
-    bool is_usable = false;        // that way is known
   };
-  using Hierarchies = std::map<std::string, Hierarchy, std::less<>>;  // by controllers
+  using Hierarchies = std::multimap<std::string, Hierarchy, std::less<>>;  // by controllers
   std::shared_ptr<const Hierarchies> hierarchies(std::string_view controllers);
-  Hierarchies read_mounts() const;
+  void read_mounts(const std::string& process, const std::string& root, Hierarchies& found) const;
 
   std::string proc_root_;
   std::mutex mutex_;  // of all below

@@ -128,6 +128,14 @@ def stalls_of(watcher, process, least=2):
     return ours()
 
 
+def loops_of(watcher, process):
+    def ours():  # told once a second
+        return [one for one in watcher.loops() if one["pid"] == process.pid]
+
+    assert wait_until(ours, 20)
+    return ours()
+
+
 def series(watcher, workload):
     return 'workload="%s"' % workload in http_get(watcher.port, "/metrics")[1]
 
@@ -136,7 +144,7 @@ def is_argv(watcher, process, workload):
     for one in stalls_of(watcher, process):
         assert (one["workload"], one["workload_source"]) == (workload, "argv")
         assert one["unit"] is None and one["container"] is None and one["pod"] is None
-    loops = [one for one in watcher.loops() if one["pid"] == process.pid]
+    loops = loops_of(watcher, process)
     assert {(one["workload"], one["workload_source"]) for one in loops} == {(workload, "argv")}
     assert {one["threshold_seconds"] for one in loops} == {0.05}  # no rule of the victim's
 
@@ -204,16 +212,16 @@ def test_a_script_that_is_called_like_a_container(watcher, folder, hierarchy):
                 is_argv(watcher, after, name + " (argv)")
 
             def marked():
-                return {one["workload"] for one in watcher.loops() if one["pid"] == before.pid}
+                return {one["workload"] for one in loops_of(watcher, before)}
             assert wait_until(lambda: marked() == {name + " (argv)"}, 20), marked()
-            assert {one["workload"] for one in watcher.loops() if one["pid"] == victim.pid} == {name}
+            assert {one["workload"] for one in loops_of(watcher, victim)} == {name}
 
 
 def test_the_rules_and_the_series_of_a_unit_are_its_own(watcher, folder, hierarchy):
     with group(hierarchy, "system.slice/nginx.service") as where:
         with program(folder, "mine.py", where) as victim, program(folder, "nginx.service") as attacker:
             is_argv(watcher, attacker, "nginx.service (argv)")
-            loops = [one for one in watcher.loops() if one["pid"] == victim.pid]
+            loops = loops_of(watcher, victim)
             assert {(one["workload"], one["threshold_seconds"]) for one in loops} == {("nginx.service", 10)}
             assert 'loopsight_stalls_total{workload="nginx.service",cause="sleep"} 0' in \
                 http_get(watcher.port, "/metrics")[1]
