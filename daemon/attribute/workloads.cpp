@@ -1,6 +1,7 @@
 #include "daemon/attribute/workloads.h"
 
 #include <charconv>
+#include <utility>
 
 #include "daemon/base/text.h"
 
@@ -11,15 +12,6 @@ constexpr size_t kMaxLabelBytes = 128;
 
 }  // namespace
 
-std::string workload_name(const ProcessFacts& facts) {
-  if (!facts.container_name.empty()) return clean_text(facts.container_name, kMaxLabelBytes);
-  // Nothing but the id is known; twelve digits of it are what the runtimes' tools show.
-  if (!facts.container.empty()) return clean_text(facts.container.substr(0, 12), kMaxLabelBytes);
-  for (const std::string* name : {&facts.unit, &facts.program, &facts.comm})
-    if (!name->empty()) return clean_text(*name, kMaxLabelBytes);
-  return "unknown";
-}
-
 int minor_version(const std::string& python) {
   int minor = 0;
   if (python.starts_with("3."))
@@ -29,7 +21,9 @@ int minor_version(const std::string& python) {
 
 void Workloads::on_facts(const ProcessFacts& facts) {
   on_exit(facts.tgid);
-  WorkloadProcess process{.workload = workload_name(facts),
+  auto [workload, source] = workload_of(facts);
+  WorkloadProcess process{.workload = std::move(workload),
+                          .source = source,
                           .worker = 0,
                           .comm = clean_text(facts.comm, kMaxLabelBytes),
                           .python = clean_text(facts.python, 32),

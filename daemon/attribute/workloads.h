@@ -7,17 +7,16 @@
 #include <string>
 
 #include "daemon/event/event.h"
+#include "daemon/event/workload_name.h"
 
 namespace loopsight {
-
-// Kubernetes or other container, else systemd unit, else the script or module name; cleaned.
-std::string workload_name(const ProcessFacts& facts);
 
 // 11 of "3.11.2", 0 of anything else.
 int minor_version(const std::string& python);
 
 struct WorkloadProcess {
   std::string workload;
+  WorkloadSource source = WorkloadSource::kArgv;
   uint32_t worker = 0;  // the smallest number free when the process was first seen
   std::string comm;
   std::string python;

@@ -22,6 +22,10 @@ std::string format_duration(uint64_t ns);
 // control characters '?', and a cut text ends in an ellipsis.
 std::string clean_text(std::string_view raw, size_t max_bytes);
 
+// What the name of a program ends in that might else be taken for that of a unit or a container:
+// anybody may call a script nginx.service.
+constexpr std::string_view kArgvMark = " (argv)";
+
 // The bytes of a fixed-size, perhaps unterminated C string.
 std::string_view fixed_string(const char* data, size_t size);
 

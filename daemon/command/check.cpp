@@ -143,6 +143,7 @@ Json to_json(const Host& host) {
         {{"pid", process.facts.tgid},
          {"python", process.facts.unread ? Json() : Json(process.facts.python)},
          {"workload", process.workload},
+         {"workload_source", name_of(workload_of(process.facts).source)},
          {"supported", process.facts.is_python},
          {"frames", process.facts.is_python && process.no_frames.empty()},
          {"why_no_frames", process.no_frames.empty() ? Json() : Json(process.no_frames)},

@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 
 #include "daemon/base/fd.h"
@@ -21,6 +23,7 @@ constexpr size_t kMaxRules = 200;
 constexpr size_t kMaxHosts = 100;
 constexpr size_t kMaxLoops = 100;
 constexpr size_t kMaxFileBytes = 1 << 20;
+constexpr size_t kMaxNameBytes = 100;  // of a workload
 
 using Node = YamlNode;
 
@@ -48,16 +51,59 @@ class Reader {
       WorkloadRule rule;
       auto read = yaml_.map(
           item, {{"match", [&](const Node& n) { return yaml_.pattern(n, rule.match); }},
+                 {"name", [&](const Node& n) { return read_name(n, rule.name); }},
+                 {"exe", [&](const Node& n) { return yaml_.pattern(n, rule.exe); }},
+                 {"cwd", [&](const Node& n) { return yaml_.pattern(n, rule.cwd); }},
+                 {"cgroup", [&](const Node& n) { return yaml_.pattern(n, rule.cgroup); }},
+                 {"user", [&](const Node& n) { return read_user(n, rule); }},
+                 {"source",
+                  [&](const Node& n) {
+                    return yaml_.choice(n, {"argv", "unit", "container", "configuration"},
+                                        rule.source);
+                  }},
                  {"threshold",
                   [&](const Node& n) { return yaml_.duration(n, rule.threshold_ns.emplace()); }},
                  {"audit", [&](const Node& n) { return yaml_.flag(n, rule.audit.emplace()); }},
                  {"watch", [&](const Node& n) { return yaml_.flag(n, rule.watch); }}});
       if (!read) return read;
-      if (rule.match.text().empty())
-        return yaml_.error(item, "found a workload without the key 'match', expected one with it");
+      if (auto valid = check_keys(item, rule); !valid) return valid;
       rules.push_back(std::move(rule));
       return {};
     });
+  }
+
+  Result<void> check_keys(const Node& item, const WorkloadRule& rule) const {
+    bool has_more = !rule.exe.text().empty() || !rule.cwd.text().empty() ||
+                    !rule.cgroup.text().empty() || !rule.user.empty();
+    if (rule.name.empty() && has_more)
+      return yaml_.error(item,
+                         "found exe, cwd, cgroup or user without the key 'name', expected one with "
+                         "it: they say which processes the rule gives a name");
+    if (!rule.name.empty() && !rule.source.empty())
+      return yaml_.error(item, "found both name and source, expected one of them");
+    if (rule.match.text().empty() && !has_more)
+      return yaml_.error(item, "found a workload without the key 'match', expected one with it");
+    return {};
+  }
+
+  Result<void> read_name(const Node& node, std::string& name) const {
+    if (auto read = yaml_.text(node, name); !read) return read;
+    if (name.empty() || name.size() > kMaxNameBytes || clean_text(name, kMaxNameBytes) != name)
+      return yaml_.expected(node, fmt::format("a name of at most {} bytes", kMaxNameBytes));
+    return {};
+  }
+
+  Result<void> read_user(const Node& node, WorkloadRule& rule) const {
+    if (auto read = yaml_.text(node, rule.user); !read) return read;
+    if (rule.user.empty()) return yaml_.expected(node, "the name or the number of a user");
+    uid_t uid = 0;
+    const char* end = rule.user.data() + rule.user.size();
+    auto parsed = std::from_chars(rule.user.data(), end, uid);
+    if (parsed.ec == std::errc() && parsed.ptr == end)
+      rule.uid = uid;
+    else if (const passwd* user = getpwnam(rule.user.c_str()))
+      rule.uid = user->pw_uid;
+    return {};
   }
 
   Result<void> read_loops(const Node& node, std::vector<RunMethodName>& loops) {
@@ -180,12 +226,38 @@ bool any_found(const std::vector<Pattern>& patterns, std::string_view name) {
 
 }  // namespace
 
-WorkloadPolicy Configuration::policy(std::string_view workload) const {
+std::string Configuration::name_of(const NamedBy& process) const {
+  auto holds = [](const Pattern& pattern, std::string_view text) {
+    return pattern.text().empty() || pattern.found_in(text);
+  };
+  auto rule = std::find_if(workloads.begin(), workloads.end(), [&](const WorkloadRule& one) {
+    return !one.name.empty() &&
+           (holds(one.match, process.name) || holds(one.match, process.command)) &&
+           holds(one.exe, process.exe) && holds(one.cwd, process.cwd) &&
+           holds(one.cgroup, process.cgroup) && (one.user.empty() || one.uid == process.uid);
+  });
+  return rule == workloads.end() ? "" : rule->name;
+}
+
+bool Configuration::has_names() const {
+  return std::any_of(workloads.begin(), workloads.end(),
+                     [](const WorkloadRule& rule) { return !rule.name.empty(); });
+}
+
+WorkloadPolicy Configuration::policy(std::string_view workload, std::string_view source) const {
   WorkloadPolicy policy{.threshold_ns = threshold_ns, .audit = probes.audit};
-  if ((!include.empty() && !any_found(include, workload)) || any_found(exclude, workload))
-    policy.watch = false;
-  auto rule = std::find_if(workloads.begin(), workloads.end(),
-                           [&](const WorkloadRule& one) { return one.match.found_in(workload); });
+  // What only looks like the name of a unit or a container was named by whoever wrote the command
+  // line: rules for those are not for it.
+  bool is_marked = source == "argv" && workload.ends_with(kArgvMark);
+  if (!include.empty() && (is_marked || !any_found(include, workload))) policy.watch = false;
+  if (!is_marked && any_found(exclude, workload)) policy.watch = false;
+  auto rule = std::find_if(workloads.begin(), workloads.end(), [&](const WorkloadRule& one) {
+    if (!one.name.empty())
+      return source == "configuration" && workload == one.name &&
+             (one.threshold_ns || one.audit || !one.watch);
+    if (!one.source.empty() ? one.source != source : is_marked) return false;
+    return one.match.found_in(workload);
+  });
   if (rule == workloads.end()) return policy;
   if (!rule->watch) policy.watch = false;
   if (rule->threshold_ns) policy.threshold_ns = *rule->threshold_ns;

@@ -2,6 +2,8 @@
 // here without a file is the default.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,9 +19,27 @@ namespace loopsight {
 
 enum class LogFormat { kText, kJson };
 
-// For the workloads whose name the pattern is found in; of several rules the first one counts.
+// What a rule may tell a process by to give its workload a name.
+struct NamedBy {
+  std::string_view name;     // that it has without the rule
+  std::string_view command;  // its arguments, with blanks between
+  std::string_view exe;
+  std::string_view cwd;
+  std::string_view cgroup;  // the text of /proc/PID/cgroup
+  uid_t uid = 0;
+};
+
+// For the workloads whose name the pattern is found in; of several rules the first one counts. With
+// a name, it is for the processes of which all that it says is true, whose workload it names.
 struct WorkloadRule {
-  Pattern match;
+  Pattern match;  // with a name: found in the name without the rule, or in the command line
+  std::string name;
+  Pattern exe;
+  Pattern cwd;
+  Pattern cgroup;
+  std::string user;          // a name or a number
+  std::optional<uid_t> uid;  // of that user; none where there is no such user
+  std::string source;        // of the workload's name; "": any
   std::optional<uint64_t> threshold_ns;
   std::optional<bool> audit;
   bool watch = true;
@@ -80,7 +100,11 @@ struct Configuration {
   ExportOptions exports;
   std::vector<RunMethodName> loops;  // run methods of further event loops
 
-  WorkloadPolicy policy(std::string_view workload) const;
+  // `source` is how the name is known: "argv", "unit", "container", "configuration".
+  WorkloadPolicy policy(std::string_view workload, std::string_view source) const;
+  // The name that the first rule gives that speaks of this process, "" without one.
+  std::string name_of(const NamedBy& process) const;
+  bool has_names() const;
 };
 
 // Where `loopsight run` looks when it is not told.

@@ -172,6 +172,7 @@ Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> p
   facts.container = text("container");
   facts.container_name = text("container_name");
   facts.pod = text("pod");
+  facts.configured_name = text("configured_name");
   return Event(std::move(facts));
 }
 
@@ -290,6 +291,7 @@ std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns) {
                          {"container", facts.container},
                          {"container_name", facts.container_name},
                          {"pod", facts.pod},
+                         {"configured_name", facts.configured_name},
                      },
                      time_ns, facts.tgid);
 }

@@ -95,11 +95,12 @@ struct ProcessFacts {
   std::string why_not;  // is_python false: the reason
   std::string python;   // "3.11.2"
   std::string comm;
-  std::string program;         // script or module name
-  std::string unit;            // systemd unit, "" without one
-  std::string container;       // container id, "" outside one
-  std::string container_name;  // what stays of it when it is started anew, "" where not known
-  std::string pod;             // "namespace/pod", "" outside Kubernetes
+  std::string program;          // what it runs, by its command line
+  std::string unit;             // systemd unit, "" without one
+  std::string container;        // container id, "" outside one
+  std::string container_name;   // what stays of it when it is started anew, "" where not known
+  std::string pod;              // "namespace/pod", "" outside Kubernetes
+  std::string configured_name;  // that the configuration gives its workload, "" without one
 };
 
 // Whether what polls in a row is a loop, and of which kind.

@@ -79,17 +79,9 @@ bool is_transient(std::string_view name) {
          rest.substr(1).find_first_not_of("0123456789abcdef-i") == std::string_view::npos;
 }
 
-bool is_runtime(std::string_view name) {
-  constexpr std::array<std::string_view, 12> kRuntimes = {
-      "docker.", "containerd.", "crio.",        "kubelet.",  "k3s",     "rke2-",
-      "k0s",     "lxc",         "snap.docker.", "snap.lxd.", "podman.", "snap.microk8s."};
-  return std::any_of(kRuntimes.begin(), kRuntimes.end(),
-                     [&](std::string_view runtime) { return name.starts_with(runtime); });
-}
-
 bool is_unit(std::string_view name) {
   return name.ends_with(".service") && name.size() > 8 && !name.starts_with("user@") &&
-         !is_transient(name) && !is_runtime(name);
+         !is_transient(name) && !is_container_runtime(name);
 }
 
 // Containers that are told by name; `before` is the name above.
@@ -106,7 +98,7 @@ class PathReader {
   explicit PathReader(bool has_units) : has_units_(has_units) {}
 
   void on_name(std::string_view name) {
-    if (auto uid = pod_uid(name); !uid.empty()) found_.pod = uid;
+    if (auto uid = pod_uid(name); !uid.empty() && !entered_) found_.pod = uid;
     std::string_view before = std::exchange(before_, name);
     if (auto machine = machine_name(name, before); !machine.empty()) {
       enter(unescape(machine.substr(0, kMaxName)), /*is_system=*/true);
@@ -128,10 +120,13 @@ class PathReader {
   }
 
  private:
+  // Of containers in one another the outermost counts: what is in it may call its groups what it
+  // likes.
   void enter(std::string container, bool is_system) {
+    if (entered_) return;
     // What is outside a system container does not say what runs in it; a unit that holds one
     // application's container does.
-    if (is_system || entered_) {
+    if (is_system) {
       found_.unit.clear();
       found_.unit_is_inside = false;
     }
@@ -154,7 +149,15 @@ std::string_view take(std::string_view& text, std::string_view separators) {
 
 }  // namespace
 
-Placement parse_cgroup(std::string_view text) {
+bool is_container_runtime(std::string_view unit) {
+  constexpr std::array<std::string_view, 12> kRuntimes = {
+      "docker.", "containerd.", "crio.",        "kubelet.",  "k3s",     "rke2-",
+      "k0s",     "lxc",         "snap.docker.", "snap.lxd.", "podman.", "snap.microk8s."};
+  return std::any_of(kRuntimes.begin(), kRuntimes.end(),
+                     [&](std::string_view runtime) { return unit.starts_with(runtime); });
+}
+
+Placement parse_cgroup(std::string_view text, const BelievedPath& believed) {
   Placement placement;
   while (!text.empty()) {
     // hierarchy:controllers:path
@@ -163,6 +166,7 @@ Placement parse_cgroup(std::string_view text) {
     take(line, ":");
     std::string_view controllers = take(line, ":");
     PathReader reader(controllers.empty() || controllers == "name=systemd");
+    if (believed) line = believed(controllers, line);
     // Where containerd takes systemd's way of naming for a path, a name has the form
     // "kubepods-pod<uid>.slice:cri-containerd:<id>".
     while (!line.empty())

@@ -1,13 +1,14 @@
 // Where a process runs, from its /proc/PID/cgroup: pod, container and systemd unit.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
 namespace loopsight {
 
 struct Placement {
-  std::string container;  // the innermost: 64 hexadecimal digits, or the name that LXC or systemd's
+  std::string container;  // the outermost: 64 hexadecimal digits, or the name that LXC or systemd's
                           // machines have; "" outside one
   std::string pod;        // Kubernetes' UID of the pod, as the API spells it
   std::string unit;       // "uvicorn.service", "" without one
@@ -19,6 +20,13 @@ struct Placement {
 // scopes (login sessions, applications of a desktop, snaps and flatpaks: they say who started a
 // program, not what it is), services whose name changes with each start (systemd-run), and those of
 // the container runtimes themselves.
-Placement parse_cgroup(std::string_view text);
+//
+// `believed` gives how much of a hierarchy's path (its controllers, its path) is taken at its word,
+// see cgroup_levels.h; all of it without.
+using BelievedPath = std::function<std::string_view(std::string_view, std::string_view)>;
+Placement parse_cgroup(std::string_view text, const BelievedPath& believed = {});
+
+// Whether a unit is that of a container runtime.
+bool is_container_runtime(std::string_view unit);
 
 }  // namespace loopsight

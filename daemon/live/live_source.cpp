@@ -44,7 +44,8 @@ Result<void> LiveSource::add(std::span<const std::byte> bytes) {
 }
 
 // Says to the pipeline and to the kernel what a process is.
-Result<void> LiveSource::describe(const ProcessFacts& facts, uint64_t now_ns) {
+Result<void> LiveSource::describe(ProcessFacts facts, uint64_t now_ns) {
+  if (auto guarded = guard_names(facts, now_ns); !guarded) return guarded;
   if (known_.size() >= kMaxKnown) known_.clear();
   known_[facts.tgid] = facts;
   if (facts.start_ticks == 0) return {};  // it has ended, and the kernel side has forgotten it
@@ -182,6 +183,7 @@ void LiveSource::on_exit(const ProcessExit& event) {
   }
   probes_.on_exit(tgid, event.record.header.time_ns);
   forget_names(tgid);
+  reader_.forget(tgid);
   execs_.erase(tgid);
   beginnings_.on_exit(tgid);
 }

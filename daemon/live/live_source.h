@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -80,9 +81,12 @@ class LiveSource {
   Result<void> on_record(std::span<const std::byte> bytes);
   Result<void> add(std::span<const std::byte> bytes);
   Result<void> on_poller(const PollerSeen& event);
-  Result<void> describe(const ProcessFacts& facts, uint64_t now_ns);
+  Result<void> describe(ProcessFacts facts, uint64_t now_ns);
   WorkloadPolicy policy_of(const ProcessFacts& facts) const;
-  Result<void> apply_rules(uint64_t now_ns);
+  Result<void> apply_rules(bool renames, uint64_t now_ns);
+  void name_by_rules();
+  bool trust_name(const std::string& name);
+  Result<void> guard_names(ProcessFacts& facts, uint64_t now_ns);
   Result<void> unwatch_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
   Result<void> end_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
   Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
@@ -134,6 +138,8 @@ class LiveSource {
   RefusedPollers refused_;
   std::vector<RunMethodName> loops_;        // that the configuration names
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
+  std::set<std::string> trusted_names_;     // of containers, units and the configuration's rules
+  std::deque<std::string> trusted_order_;   // the same, the oldest first
   std::set<uint32_t> unwatched_;            // of these, the CPython processes that rules leave out
   std::set<uint32_t> unread_;               // of these, those of which reads were given up
   bool unjudged_ = false;                   // pollers that are to be asked for again

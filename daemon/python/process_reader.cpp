@@ -6,33 +6,19 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/event/workload_name.h"
 #include "daemon/host/cgroup.h"
+#include "daemon/host/cgroup_levels.h"
 #include "daemon/host/container_names.h"
 #include "daemon/host/proc.h"
+#include "daemon/python/program_place.h"
 #include "daemon/python/python_layout.h"
 
 namespace loopsight {
 namespace {
 
-constexpr size_t kMaxCommandLine = 4096;
-constexpr size_t kMaxName = 128;
 constexpr char kTakesTooLong[] =
     "reading it does not come back (a mount whose server is gone, or memory that is held back)";
-
-std::string_view base_name(std::string_view path) {
-  size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
-
-std::vector<std::string_view> split_arguments(std::string_view cmdline) {
-  std::vector<std::string_view> arguments;
-  while (!cmdline.empty()) {
-    size_t end = cmdline.find('\0');
-    arguments.push_back(cmdline.substr(0, end));
-    cmdline.remove_prefix(end == std::string_view::npos ? cmdline.size() : end + 1);
-  }
-  return arguments;
-}
 
 // musl's C library and dynamic loader are one file: /lib/ld-musl-x86_64.so.1 on Alpine, on Debian
 // what that links to.
@@ -40,60 +26,14 @@ bool is_musl(std::string_view path) {
   return base_name(path).starts_with("ld-musl") || path.ends_with("-linux-musl/libc.so");
 }
 
-// What CPython's own options come to: a module, code, or the index of the first argument after
-// them.
-struct Options {
-  std::optional<std::string_view> module;
-  bool code = false;
-  size_t end = 0;
-};
-
-// As CPython's getopt reads them: letters in a row, of which one that takes a value ends the row.
-Options read_options(const std::vector<std::string_view>& arguments) {
-  Options options;
-  size_t i = 1;
-  for (; i < arguments.size(); i++) {
-    std::string_view argument = arguments[i];
-    if (argument.size() < 2 || argument[0] != '-') break;
-    if (argument == "--check-hash-based-pycs") i++;
-    if (argument.starts_with("--")) continue;
-    size_t letter = argument.find_first_of("cmWX", 1);
-    if (letter == std::string_view::npos) continue;
-    std::string_view value = argument.substr(letter + 1);
-    if (argument[letter] == 'c') return {.module = std::nullopt, .code = true, .end = i};
-    if (value.empty()) value = ++i < arguments.size() ? arguments[i] : std::string_view();
-    if (argument[letter] == 'm') return {.module = value, .code = false, .end = i};
-  }
-  options.end = i;
-  return options;
+// The name of the container or unit around a process, "" without one.
+std::string outer_name(const ProcessFacts& facts) {
+  WorkloadName name = workload_of(facts);
+  return name.source == WorkloadSource::kArgv ? "" : name.text;
 }
 
-}  // namespace
-
-std::string program_name(const std::string& cmdline) {
-  auto arguments = split_arguments(cmdline);
-  if (arguments.empty()) return "";
-  std::string_view interpreter = base_name(arguments[0]);
-  // A title written by setproctitle has no arguments of its own, or blanks in the first.
-  if (arguments[0].find(' ') != std::string_view::npos) {
-    std::string_view word = arguments[0].substr(0, arguments[0].find(' '));
-    if (word.ends_with(':')) word.remove_suffix(1);
-    return std::string(base_name(word).substr(0, kMaxName));
-  }
-  // An embedding program's arguments are its own, and may be secrets.
-  if (!interpreter.starts_with("python") && !interpreter.starts_with("pypy"))
-    return std::string(interpreter.substr(0, kMaxName));
-  Options options = read_options(arguments);
-  if (options.code) return "-c";
-  if (options.module)
-    return options.module->empty() ? "-m" : std::string(options.module->substr(0, kMaxName));
-  if (options.end >= arguments.size()) return std::string(interpreter.substr(0, kMaxName));
-  return std::string(base_name(arguments[options.end]).substr(0, kMaxName));
-}
-
-namespace {
-
-ProcessFacts read_facts(PythonFiles& files, const std::string& proc_root, uint32_t tgid) {
+ProcessFacts read_facts(PythonFiles& files, ProcessNames& process_names, CgroupLevels& levels,
+                        const std::string& proc_root, uint32_t tgid) {
   ProcessFacts facts;
   facts.tgid = tgid;
   auto start = read_start_ticks(proc_root, tgid);
@@ -122,13 +62,17 @@ ProcessFacts read_facts(PythonFiles& files, const std::string& proc_root, uint32
   if (!facts.is_python)
     facts.why_not = fmt::format("CPython {} is not supported (3.{} to 3.{} are)", file.version,
                                 kOldestMinor, kNewestMinor);
-  facts.program = program_name(read_proc_file(directory + "cmdline", kMaxCommandLine).value_or(""));
-  Placement placement = parse_cgroup(read_proc_file(directory + "cgroup", 65536).value_or(""));
+  std::string cgroup = read_proc_file(directory + "cgroup", 65536).value_or("");
+  Placement placement = parse_cgroup(
+      cgroup, [&](auto controllers, auto path) { return levels.named_by_root(controllers, path); });
   facts.container = placement.container;
   facts.unit = placement.unit;
   ContainerNames names = find_container_names(proc_root, tgid, placement);
   facts.container_name = names.workload;
   facts.pod = names.pod;
+  ProcessNames::Found found = process_names.find(tgid, outer_name(facts), cgroup);
+  facts.program = found.program;
+  facts.configured_name = found.configured;
   return facts;
 }
 
@@ -170,7 +114,11 @@ auto ProcessReader::bounded(uint32_t tgid, Read work) {
 }
 
 ProcessFacts ProcessReader::read(uint32_t tgid) {
-  if (auto facts = bounded(tgid, read_facts)) return *facts;
+  auto facts = bounded(tgid, [names = names_, levels = levels_](
+                                 PythonFiles& files, const std::string& proc_root, uint32_t pid) {
+    return read_facts(files, *names, *levels, proc_root, pid);
+  });
+  if (facts) return *facts;
   ProcessFacts unknown;
   unknown.tgid = tgid;
   unknown.start_ticks = read_start_ticks(proc_root_, tgid).value_or(0);

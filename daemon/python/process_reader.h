@@ -10,6 +10,8 @@
 #include "daemon/base/result.h"
 #include "daemon/event/event.h"
 #include "daemon/host/bounded_reads.h"
+#include "daemon/host/cgroup_levels.h"
+#include "daemon/python/process_names.h"
 #include "daemon/python/python_file.h"
 
 namespace loopsight {
@@ -33,6 +35,10 @@ class ProcessReader {
   // Its file; nothing where it has changed or gone since.
   Fd reopen_python(uint32_t tgid, const PythonFiles::Found& found);
 
+  // Names of workloads, from now on; what was read before is to be read again.
+  void set_naming_rules(NamingRules rules) { names_->set_rules(std::move(rules)); }
+  void forget(uint32_t tgid) { names_->forget(tgid); }  // it has ended
+
   const std::string& proc_root() const { return proc_root_; }
 
  private:
@@ -42,12 +48,8 @@ class ProcessReader {
   std::string proc_root_;
   std::shared_ptr<BoundedReads> reads_;
   std::shared_ptr<PythonFiles> files_ = std::make_shared<PythonFiles>(proc_root_);
+  std::shared_ptr<CgroupLevels> levels_ = std::make_shared<CgroupLevels>(proc_root_);
+  std::shared_ptr<ProcessNames> names_ = std::make_shared<ProcessNames>(proc_root_);
 };
-
-// The name of the program that an interpreter's arguments start: the script's file name, "-m"'s
-// module, "-c" for a command line; only that, since arguments may hold secrets. `cmdline` is the
-// NUL-separated /proc/PID/cmdline; a process title written over it ("gunicorn: worker [app]")
-// gives its first word.
-std::string program_name(const std::string& cmdline);
 
 }  // namespace loopsight

@@ -200,7 +200,8 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"pod", text_or_null(process.pod)},
           {"gil_waits", gil_waits_json(report.gil_waits)},
           {"waited_for", waited_for_json(report.waited_for)},
-          {"at_least", stall.at_least}};
+          {"at_least", stall.at_least},
+          {"workload_source", name_of(process.source)}};
 }
 
 Json executor_json(const ExecutorReport& report, const WallClock& clock, const std::string& host) {
@@ -232,7 +233,8 @@ Json executor_json(const ExecutorReport& report, const WallClock& clock, const s
           {"threads_alike", pool.alike},
           {"cpus_used", number(saturation.cpus_used)},
           {"cpus_quota", number(saturation.cpus_quota)},
-          {"advice", report.advice}};
+          {"advice", report.advice},
+          {"workload_source", name_of(process.source)}};
 }
 
 // The CPython processes without a loop, with what polled there and why that is none.
@@ -275,7 +277,8 @@ Json summary_json(const Summary& summary) {
                      {"idle_seconds", seconds(loop.idle_ns)},
                      {"polls", loop.polls},
                      {"zero_polls", loop.zero_polls},
-                     {"state", name_of(condition_of(loop.load))}});
+                     {"state", name_of(condition_of(loop.load))},
+                     {"workload_source", name_of(loop.workload_source)}});
   return {{"type", "summary"},
           {"iterations", summary.iterations},
           {"stalls", summary.stalls},

@@ -203,7 +203,8 @@ Json dump_json(const ProcessReport& report, const WallClock& clock, const std::s
           {"python", text(process.python)},
           {"why_no_frames", text(report.why_no_frames)},
           {"threads_cut", report.has_more},
-          {"threads", std::move(threads)}};
+          {"threads", std::move(threads)},
+          {"workload_source", name_of(process.source)}};
 }
 
 }  // namespace loopsight

@@ -20,6 +20,7 @@ void Summarizer::on_progress(const LoopProgress& progress, const WorkloadProcess
   Summary::LoopLine& line = lines_[progress.loop];
   if (line.workload.empty())
     line = {.workload = process.workload,
+            .workload_source = process.source,
             .worker = process.worker,
             .kind = name_of(progress.kind),
             .pid = progress.tgid,
@@ -42,6 +43,7 @@ void Summarizer::on_stall(const StallReport& report) {
     line->second.stalls++;
   } else if (lines_.size() < kMaxLines) {
     lines_[report.stall.loop] = {.workload = report.process.workload,
+                                 .workload_source = report.process.source,
                                  .worker = report.process.worker,
                                  .kind = name_of(report.stall.kind),
                                  .pid = report.stall.tgid,

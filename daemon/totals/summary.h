@@ -32,6 +32,7 @@ struct NoLoop {
 struct Summary {
   struct LoopLine {
     std::string workload;
+    WorkloadSource workload_source = WorkloadSource::kArgv;
     uint32_t worker = 0;
     std::string kind;
     uint32_t pid = 0;

@@ -45,7 +45,8 @@ Json loop_json(const LoopLine& loop) {
           {"idle_seconds", seconds(loop.idle_ns)},
           {"stalled_seconds", seconds(loop.stalled_ns)},
           {"threshold_seconds", seconds(loop.threshold_ns)},
-          {"causes", std::move(causes)}};
+          {"causes", std::move(causes)},
+          {"workload_source", name_of(loop.process.source)}};
 }
 
 HttpResponse json_response(const Json& json) {

@@ -91,7 +91,7 @@ def test_gunicorn_preforked(tmp_path):
     for truth in truths:
         stall = found_at(out, truth)
         assert stall["pid"] == truth["pid"] and stall["cause"] == "sleep"
-        assert stall["workload"] == "gunicorn"
+        assert stall["workload"] == "gunicorn web_asgi:app"
 
 
 def test_a_server_without_a_loop_is_none(tmp_path):

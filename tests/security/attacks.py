@@ -77,6 +77,9 @@ class Daemon:
         text = self.lines.read_text() if self.lines.exists() else ""
         return [one for one in map(json.loads, text.splitlines()) if not one["in_progress"]]
 
+    def loops(self):
+        return json.loads(http_get(self.port, "/api/v1/loops")[1])
+
     def status(self, pid=None):
         text = pathlib.Path("/proc/%d/status" % (pid or self.process.pid)).read_text()
         return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)

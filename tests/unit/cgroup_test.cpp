@@ -141,20 +141,33 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"0::/../../../besteffort/pod" + kUid + "/" + kId + "\n", kId, "", kUid},
         Case{"0::/../../pod" + kUid + "/" + kId + "\n", kId, "", kUid},
         Case{"0::/../../../../system.slice/api.service\n", "", "api.service", ""},
-        // kind: a cluster's node is a container; Docker inside a pod.
+        // kind: a cluster's node is a container; Docker inside a pod. The outermost is believed.
         Case{"0::/system.slice/docker-" + kOuterId +
                  ".scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/"
                  "kubelet-kubepods-burstable-pod" +
                  kUidInSlice + ".slice/cri-containerd-" + kId + ".scope\n",
-             kId, "", kUid},
+             kOuterId, "", ""},
         Case{"0::/docker/" + kOuterId + "/kubelet/kubepods/burstable/pod" + kUid + "/" + kId + "\n",
-             kId, "", kUid},
-        Case{"0::/docker/" + kOuterId + "/docker/" + kId + "\n", kId, "", ""},
+             kOuterId, "", ""},
+        Case{"0::/docker/" + kOuterId + "/docker/" + kId + "\n", kOuterId, "", ""},
         Case{"0::/docker/" + kOuterId + "/system.slice/api.service\n", kOuterId, "api.service", "",
              true},
         Case{"0::/kubepods.slice/kubepods-pod" + kUidInSlice + ".slice/cri-containerd-" + kOuterId +
                  ".scope/docker/" + kId + "\n",
-             kId, "", kUid}));
+             kOuterId, "", kUid},
+        // A container that calls a group of its own like another's container.
+        Case{"0::/system.slice/docker-" + kOuterId + ".scope/lxc.payload.billing\n", kOuterId, "",
+             ""}));
+
+TEST(ParseCgroupPart, TakesOfAPathWhatIsBelieved) {
+  std::string text = "1:name=systemd:/a.slice/x.service\n0::/user.slice/user@1.service/pg.service\n";
+  auto believed = [](std::string_view controllers, std::string_view path) {
+    EXPECT_EQ(controllers.empty(), path.starts_with("/user.slice"));
+    return controllers.empty() ? path.substr(0, path.rfind('/')) : std::string_view();
+  };
+  EXPECT_EQ(parse_cgroup(text, believed).unit, "");
+  EXPECT_EQ(parse_cgroup(text).unit, "pg.service");
+}
 
 INSTANTIATE_TEST_SUITE_P(
     NothingToFind, ParseCgroup,

@@ -141,7 +141,8 @@ TEST(Encode, FactsComeBackAsTheyWere) {
                      .unit = "a.service",
                      .container = "",
                      .container_name = "prod/shop/web",
-                     .pod = "prod/shop-x2x7z"};
+                     .pod = "prod/shop-x2x7z",
+                     .configured_name = "front"};
   auto event = decode(encode(facts, 5));
   ASSERT_TRUE(event);
   const auto& back = std::get<ProcessFacts>(*event);
@@ -152,6 +153,7 @@ TEST(Encode, FactsComeBackAsTheyWere) {
   EXPECT_EQ(back.unit, "a.service");
   EXPECT_EQ(back.container_name, "prod/shop/web");
   EXPECT_EQ(back.pod, "prod/shop-x2x7z");
+  EXPECT_EQ(back.configured_name, "front");
 }
 
 TEST(Encode, FactsOfAHostileProcessAreStillJson) {

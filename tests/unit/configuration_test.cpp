@@ -82,22 +82,68 @@ workloads:
   - {match: batch, watch: false}
 processes: {exclude: [secret]}
 )");
-  EXPECT_EQ(config.policy("shop.py").threshold_ns, 1'000'000'000U);
-  EXPECT_FALSE(config.policy("shop.py").audit);
-  EXPECT_EQ(config.policy("my-shop.service").threshold_ns, 2'000'000'000U);
-  EXPECT_TRUE(config.policy("my-shop.service").audit);
-  EXPECT_EQ(config.policy("other").threshold_ns, 60'000'000U);
-  EXPECT_TRUE(config.policy("other").watch);
-  EXPECT_FALSE(config.policy("batch.py").watch);
-  EXPECT_FALSE(config.policy("shop-secret").watch);
+  EXPECT_EQ(config.policy("shop.py", "argv").threshold_ns, 1'000'000'000U);
+  EXPECT_FALSE(config.policy("shop.py", "argv").audit);
+  EXPECT_EQ(config.policy("my-shop.service", "argv").threshold_ns, 2'000'000'000U);
+  EXPECT_TRUE(config.policy("my-shop.service", "argv").audit);
+  EXPECT_EQ(config.policy("other", "argv").threshold_ns, 60'000'000U);
+  EXPECT_TRUE(config.policy("other", "argv").watch);
+  EXPECT_FALSE(config.policy("batch.py", "argv").watch);
+  EXPECT_FALSE(config.policy("shop-secret", "argv").watch);
+}
+
+TEST(Configuration, RulesNameWorkloads) {
+  Configuration config = good(R"(
+workloads:
+  - {match: '--port 8001\b', name: front, threshold: 1s}
+  - {match: '^uvicorn shop', cwd: '^/srv/old', name: old}
+  - {exe: '/opt/.*/python', user: 1000, cgroup: 'batch[.]slice', name: batch}
+  - {user: no-such-user-of-this-host, name: never}
+  - {match: '^(old|front)$', threshold: 2s}
+)");
+  NamedBy process{.name = "uvicorn shop:app",
+                  .command = "python uvicorn shop:app --port 8001",
+                  .exe = "/usr/bin/python3",
+                  .cwd = "/srv/old/shop",
+                  .cgroup = "0::/batch.slice/x",
+                  .uid = 1000};
+  EXPECT_EQ(config.name_of(process), "front");
+  process.command = "python uvicorn shop:app --port 80010";
+  EXPECT_EQ(config.name_of(process), "old");
+  process.cwd = "/srv/shop";
+  EXPECT_EQ(config.name_of(process), "");
+  process.exe = "/opt/shop/bin/python";
+  EXPECT_EQ(config.name_of(process), "batch");
+  process.uid = 1001;
+  EXPECT_EQ(config.name_of(process), "");
+  EXPECT_TRUE(config.has_names());
+  EXPECT_EQ(config.policy("front", "configuration").threshold_ns, 1'000'000'000U);
+  EXPECT_EQ(config.policy("old", "configuration").threshold_ns, 2'000'000'000U);
+  EXPECT_EQ(config.policy("front", "argv").threshold_ns, 2'000'000'000U);
+}
+
+TEST(Configuration, RulesForUnitsAreNotForProgramsThatAreCalledSo) {
+  Configuration config = good(R"(
+workloads:
+  - {match: 'argv', source: argv, threshold: 3s}
+  - {match: nginx, audit: true, threshold: 1s}
+  - {match: shop, source: unit, threshold: 2s}
+processes: {include: [nginx, shop, argv]}
+)");
+  EXPECT_TRUE(config.policy("nginx.service", "unit").audit);
+  EXPECT_EQ(config.policy("nginx.service (argv)", "argv").threshold_ns, 3'000'000'000U);
+  EXPECT_FALSE(config.policy("nginx.service (argv)", "argv").audit);
+  EXPECT_FALSE(config.policy("nginx.service (argv)", "argv").watch);
+  EXPECT_EQ(config.policy("shop", "unit").threshold_ns, 2'000'000'000U);
+  EXPECT_EQ(config.policy("shop", "argv").threshold_ns, 50'000'000U);
 }
 
 TEST(Configuration, WhereSomethingIsIncludedTheRestIsNot) {
   Configuration config = good("processes: {include: ['^a', b$], exclude: [ab]}");
-  EXPECT_TRUE(config.policy("a1").watch);
-  EXPECT_TRUE(config.policy("xb").watch);
-  EXPECT_FALSE(config.policy("ab").watch);
-  EXPECT_FALSE(config.policy("c").watch);
+  EXPECT_TRUE(config.policy("a1", "argv").watch);
+  EXPECT_TRUE(config.policy("xb", "argv").watch);
+  EXPECT_FALSE(config.policy("ab", "argv").watch);
+  EXPECT_FALSE(config.policy("c", "argv").watch);
 }
 
 TEST(Configuration, SaysWhatHttpAnswersToAndWho) {
@@ -165,6 +211,17 @@ TEST(Configuration, WrongValuesAreShownWithWhatWasExpected) {
             "loopsight.yml:1:12: found a mapping, expected a list");
   EXPECT_EQ(complaint("workloads:\n- threshold: 1s\n"),
             "loopsight.yml:2:3: found a workload without the key 'match', expected one with it");
+  EXPECT_EQ(complaint("workloads:\n- {match: x, cwd: y}\n"),
+            "loopsight.yml:2:3: found exe, cwd, cgroup or user without the key 'name', expected one "
+            "with it: they say which processes the rule gives a name");
+  EXPECT_EQ(complaint("workloads:\n- {match: x, name: y, source: argv}\n"),
+            "loopsight.yml:2:3: found both name and source, expected one of them");
+  EXPECT_EQ(complaint("workloads:\n- {match: x, name: '" + std::string(101, 'a') + "'}\n"),
+            "loopsight.yml:2:20: found the text '" + std::string(57, 'a') +
+                "\xE2\x80\xA6', expected a name of at most 100 bytes");
+  EXPECT_EQ(complaint("workloads:\n- {match: x, source: root}\n"),
+            "loopsight.yml:2:22: found 'root', expected one of argv, unit, container, "
+            "configuration");
   EXPECT_EQ(complaint("just a text"), "loopsight.yml:1:1: found 'just a text', expected a mapping");
 }
 

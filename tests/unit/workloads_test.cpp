@@ -21,7 +21,29 @@ TEST(WorkloadName, PrefersContainerThenUnitThenProgram) {
   EXPECT_EQ(workload_name(one), "bbbbbbbbbbbb");
   one.container_name = "prod/shop/web";
   EXPECT_EQ(workload_name(one), "prod/shop/web");
+  one.configured_name = "shop";
+  EXPECT_EQ(workload_name(one), "shop");
   EXPECT_EQ(workload_name(ProcessFacts{}), "unknown");
+}
+
+TEST(WorkloadName, SaysHowItIsKnown) {
+  ProcessFacts one = facts(1, "app.py");
+  EXPECT_EQ(workload_of(one).source, WorkloadSource::kArgv);
+  one.unit = "api.service";
+  EXPECT_EQ(workload_of(one).source, WorkloadSource::kUnit);
+  one.container = std::string(64, 'b');
+  EXPECT_EQ(workload_of(one).source, WorkloadSource::kContainer);
+  one.configured_name = "shop";
+  EXPECT_EQ(workload_of(one).source, WorkloadSource::kConfiguration);
+  EXPECT_STREQ(name_of(WorkloadSource::kConfiguration), "configuration");
+  EXPECT_STREQ(name_of(WorkloadSource::kArgv), "argv");
+}
+
+TEST(WorkloadName, OfAProgramIsNoUnitsOrContainers) {
+  for (const char* name : {"nginx.service", "a.scope", "x.slice", "0123456789ab"})
+    EXPECT_EQ(workload_name(facts(1, name)), std::string(name) + " (argv)");
+  EXPECT_EQ(workload_name(facts(1, std::string(64, 'c'))), std::string(64, 'c') + " (argv)");
+  EXPECT_EQ(workload_name(facts(1, "nginx.service.py")), "nginx.service.py");
 }
 
 TEST(WorkloadName, IsCleaned) { EXPECT_EQ(workload_name(facts(1, "a\nb\xFF")), "a?b\xEF\xBF\xBD"); }
