@@ -113,9 +113,19 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
   ls_end_write(loop);
 }
 
+// The busy phase is to be forgotten: user space found the loop left in it before the kernel side
+// could know.
+static __always_inline bool ls_is_disowned(const struct ls_loop *loop, const struct ls_run *run) {
+  return run && run->left_ns && run->left_ns == loop->phase_start_ns && ls_in_busy_phase(loop);
+}
+
 // The loop no longer runs: its busy phase ended where it was last seen to run, and until it polls
 // again it is neither busy nor idle.
 static __always_inline void ls_leave(struct ls_loop *loop, __u32 row) {
+  if (ls_is_disowned(loop, ls_run_of(row))) {
+    ls_drop_phase(loop);
+    return;
+  }
   ls_count(LS_COUNT_LOOP_LEFT);
   ls_begin_write(loop);
   ls_end_busy(loop, row, bpf_ktime_get_ns(), LS_LEFT_UNSEEN);

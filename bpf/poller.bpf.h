@@ -35,9 +35,18 @@ static __noinline int ls_send_poller_stack(struct ls_loop *loop, __u32 row,
   struct ls_thread *thread = ls_thread_of(task);
   struct ls_stack_facts facts = {.row = row, .source = LS_STACK_OF_POLLER};
   struct ls_stack *stack;
+  struct ls_run *run;
   if (!kept || !buffer || !thread) return 0;
   stack = borrowed ? &buffer->stack : &kept->stack[0];
-  if (ls_walk(ls_thread_pointer(task), thread, stack)) ls_send_stack(loop, stack, &facts, now);
+  if (!ls_walk(ls_thread_pointer(task), thread, stack)) return 0;
+  run = borrowed ? NULL : bpf_map_lookup_elem(&runs, &row);
+  if (run && !run->base) {
+    // The verdict may come when the loop has been left already: what it is known by is noted here.
+    run->base = buffer->base_frame;
+    run->anchor = buffer->leaf_frame;
+    run->anchor_instruction = buffer->leaf_instruction;
+  }
+  ls_send_stack(loop, stack, &facts, now);
   return 0;
 }
 

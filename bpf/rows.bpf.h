@@ -303,8 +303,9 @@ static __always_inline void ls_poll_enter(struct task_struct *task, struct ls_th
   if (!thread) thread = ls_thread_of(task);
   if (!thread) return;
   thread->polling = row;
-  ls_begin_poll(loop, row, poll);
   run = ls_run_of(row);
+  if (ls_is_disowned(loop, run)) ls_drop_phase(loop);
+  ls_begin_poll(loop, row, poll);
   if (run && run->flags) ls_note_running(row, task, thread);
   // After the busy phase was reported: the question reads frames into the row's stacks.
   if (loop->flags & LS_LOOP_ASKED) return;

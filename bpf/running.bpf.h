@@ -27,7 +27,7 @@ static __always_inline void ls_look_for(__u32 row) {
   buffer->met_self = 0;
   buffer->wanted_code = run ? run->code : 0;
   buffer->wanted_self = run ? run->self : 0;
-  buffer->wanted_anchor = run ? run->anchor : 0;
+  buffer->wanted_anchor = run && run->flags & LS_RUN_BY_ANCHOR ? run->anchor : 0;
   buffer->wanted_instruction = run ? run->anchor_instruction : 0;
 }
 
@@ -39,7 +39,6 @@ static __always_inline int ls_was_met(__u32 row, const struct ls_stack *stack) {
   struct ls_run *run = ls_run_of(row);
   if (!run || !buffer || !(run->flags & LS_RUN_TRACKED)) return -1;
   if (run->flags & LS_RUN_BY_ANCHOR ? !run->anchor : !run->code) return -1;
-  if (run->flags & LS_RUN_BY_SELF && !run->self) return -1;
   if (buffer->met) {
     run->base = buffer->base_frame;
     return 1;
@@ -76,7 +75,7 @@ static __noinline int ls_note_running(__u32 row, struct task_struct *task,
     run->anchor = frame;
     run->anchor_instruction = frame ? ls_read_word(frame + run->frame_instruction) : 0;
   }
-  if (run->base) return 0;
+  if (run->base && (run->self || !(run->flags & LS_RUN_BY_SELF))) return 0;
   buffer = bpf_map_lookup_elem(&scratch, &zero);
   if (!buffer) return 0;
   ls_look_for(row);

@@ -41,6 +41,9 @@ struct ls_run {
   __u16 cframe_frame;
   __u16 frame_instruction;
   __u16 pad[3];
+  // Of the busy phase that began then the loop was left before it could be told whether it runs;
+  // written when its verdict comes.
+  __u64 left_ns;
   // Written by the kernel side.
   __u64 self;      // the method's first argument, 0 not learned yet
   __u32 sleeping;  // 1: in its idle sleep

@@ -215,6 +215,30 @@ Result<void> LiveSource::refuse(const PollerSeen& event, const Judgement& judgem
                                 .kind = judgement.kind}));
 }
 
+// A loop may have been left before its first verdict came. `stack`: at its poll call, where it runs
+// as long as what stands from `outer` on outwards stands as it did.
+void LiveSource::check_left(uint32_t row, uint32_t generation, uint64_t thread_pointer,
+                            const ls_stack& stack, size_t outer) {
+  auto before = tracer_.read_row(row);
+  if (!before || before->generation != generation || before->phase != LS_PHASE_BUSY) return;
+  std::optional<ls_stack> now;
+  if (before->off_cpu && before->slice_end_ns == 0) now = tracer_.read_wait_stack(row);
+  if (!now || now->count == 0) {
+    auto outside = look_at_thread(before->tgid, thread_pointer);
+    if (!outside) return;
+    now = outside->stack;
+  }
+  auto after = tracer_.read_row(row);
+  if (!after || after->generation != generation || after->phase_start_ns != before->phase_start_ns)
+    return;
+  auto stands = stands_below(*now, stack, outer);
+  spdlog::debug("pid {} tid {}: its loop {} when it was judged", before->tgid, before->tid,
+                !stands ? "may be left" : *stands ? "runs" : "was left");
+  if (stands != std::optional(false)) return;
+  tracer_.disown_phase(row, generation, before->phase_start_ns);
+  shown_[row] = {.generation = generation, .left_phase_ns = before->phase_start_ns};
+}
+
 Result<void> LiveSource::accept(const PollerSeen& event, const Judgement& judgement,
                                 const std::vector<Frame>& frames, const ls_stack& stack) {
   const ls_poller& record = event.record;
@@ -224,6 +248,9 @@ Result<void> LiveSource::accept(const PollerSeen& event, const Judgement& judgem
   tracer_.set_verdict(record.row, record.generation, true, judgement.is_native);
   pointers_[record.row] = {
       .generation = record.generation, .tgid = tgid, .thread_pointer = record.thread_pointer};
+  if (judgement.running || judgement.kind == LoopKind::kUvloop)
+    check_left(record.row, record.generation, record.thread_pointer, stack,
+               judgement.running ? judgement.running->outer : 0);
   if (auto layout = layouts_.find(tgid); layout != layouts_.end())
     pools_.watch(tgid, layout->second);
   if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)

@@ -239,6 +239,8 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
       if (auto found = shown_.find(row); found != shown_.end()) found->second.released = true;
       continue;
     }
+    if (loop->phase == LS_PHASE_BUSY && shown.left_phase_ns == loop->phase_start_ns)
+      loop->phase = LS_PHASE_NONE;
     bool busy = loop->phase == LS_PHASE_BUSY && now_ns > loop->phase_start_ns;
     bool stalling = busy && now_ns - loop->phase_start_ns >= kShowNs / 20;
     if (stalling && !is_open(*loop)) {

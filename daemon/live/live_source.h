@@ -103,6 +103,8 @@ class LiveSource {
                       const std::vector<Frame>& frames);
   Result<void> accept(const PollerSeen& event, const Judgement& judgement,
                       const std::vector<Frame>& frames, const ls_stack& stack);
+  void check_left(uint32_t row, uint32_t generation, uint64_t thread_pointer, const ls_stack& stack,
+                  size_t outer);
   std::vector<Frame> resolve(uint32_t tgid, const ls_stack& stack) const;
   struct Adoption {
     LoopKind kind = LoopKind::kUnknown;
@@ -150,6 +152,7 @@ class LiveSource {
     uint64_t time_ns = 0;
     bool released = false;  // seen released at the last tick already
     bool stalling = false;
+    uint64_t left_phase_ns = 0;   // the beginning of a busy phase in which the loop was left
     uint64_t caught_wait_ns = 0;  // the beginning of the wait whose frames were read while it lasts
   };
   std::map<uint32_t, Shown> shown_;  // by row

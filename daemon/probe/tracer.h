@@ -75,6 +75,9 @@ class Tracer {
                    bool by_object = false);
   // Says how it is told whether the loop of a row runs; what the kernel side writes is ignored.
   void set_run(uint32_t row, uint32_t generation, const ls_run& run);
+  // Says that the loop of a row was left in the busy phase that began at `phase_start_ns`, before
+  // set_run() could say how that is told: the phase is forgotten.
+  void disown_phase(uint32_t row, uint32_t generation, uint64_t phase_start_ns);
   // Says of all poll calls of a process that are made by the same Python frames whether they are a
   // loop's.
   void judge_chain(uint32_t tgid, uint64_t chain, ls_chain_verdict verdict, uint64_t now_ns);

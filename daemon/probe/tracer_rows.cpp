@@ -81,6 +81,11 @@ void Tracer::set_run(uint32_t row, uint32_t generation, const ls_run& run) {
   std::atomic_ref<__u32>(live.flags).store(run.flags);  // last: it says that the rest is there
 }
 
+void Tracer::disown_phase(uint32_t row, uint32_t generation, uint64_t phase_start_ns) {
+  if (!state_->row_of(row, generation)) return;
+  std::atomic_ref<__u64>(state_->runs[row].left_ns).store(phase_start_ns);
+}
+
 void Tracer::judge_chain(uint32_t tgid, uint64_t chain, ls_chain_verdict verdict, uint64_t now_ns) {
   if (chain == 0) return;
   ls_chain_key key{.chain = chain, .tgid = tgid, .pad = 0};

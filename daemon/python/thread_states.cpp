@@ -127,6 +127,17 @@ ls_stack to_stack(const FrameWalk& walk) {
   return stack;
 }
 
+std::optional<bool> stands_below(const ls_stack& now, const ls_stack& then, size_t outer) {
+  if (now.end != LS_STACK_COMPLETE || then.end != LS_STACK_COMPLETE || outer >= then.count)
+    return std::nullopt;
+  size_t below = then.count - outer;
+  if (now.count < below) return false;
+  return std::equal(then.frames + outer, then.frames + then.count, now.frames + (now.count - below),
+                    [](const ls_frame& a, const ls_frame& b) {
+                      return a.code == b.code && a.offset == b.offset;
+                    });
+}
+
 FrameWalk walk_moving_frames(const RemoteMemory& memory, const ls_python& python,
                              const ThreadState& state) {
   constexpr int kMostTries = 30;

@@ -47,6 +47,10 @@ FrameWalk walk_frames(const RemoteMemory& memory, const ls_python& python, uint6
 // As CodeObjects resolves it.
 ls_stack to_stack(const FrameWalk& walk);
 
+// Whether what stood in `then` from the frame `outer` on outwards still stands at the end of `now`,
+// each frame at the same instruction; nothing where one of them is not whole.
+std::optional<bool> stands_below(const ls_stack& now, const ls_stack& then, size_t outer);
+
 // Of a thread that may run: it changes its innermost frames while they are read, and then they are
 // read anew, a few times.
 FrameWalk walk_moving_frames(const RemoteMemory& memory, const ls_python& python,

@@ -160,7 +160,8 @@ INSTANTIATE_TEST_SUITE_P(
              ""}));
 
 TEST(ParseCgroupPart, TakesOfAPathWhatIsBelieved) {
-  std::string text = "1:name=systemd:/a.slice/x.service\n0::/user.slice/user@1.service/pg.service\n";
+  std::string text =
+      "1:name=systemd:/a.slice/x.service\n0::/user.slice/user@1.service/pg.service\n";
   auto believed = [](std::string_view controllers, std::string_view path) {
     EXPECT_EQ(controllers.empty(), path.starts_with("/user.slice"));
     return controllers.empty() ? path.substr(0, path.rfind('/')) : std::string_view();

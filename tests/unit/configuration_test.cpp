@@ -211,9 +211,10 @@ TEST(Configuration, WrongValuesAreShownWithWhatWasExpected) {
             "loopsight.yml:1:12: found a mapping, expected a list");
   EXPECT_EQ(complaint("workloads:\n- threshold: 1s\n"),
             "loopsight.yml:2:3: found a workload without the key 'match', expected one with it");
-  EXPECT_EQ(complaint("workloads:\n- {match: x, cwd: y}\n"),
-            "loopsight.yml:2:3: found exe, cwd, cgroup or user without the key 'name', expected one "
-            "with it: they say which processes the rule gives a name");
+  EXPECT_EQ(
+      complaint("workloads:\n- {match: x, cwd: y}\n"),
+      "loopsight.yml:2:3: found exe, cwd, cgroup or user without the key 'name', expected one "
+      "with it: they say which processes the rule gives a name");
   EXPECT_EQ(complaint("workloads:\n- {match: x, name: y, source: argv}\n"),
             "loopsight.yml:2:3: found both name and source, expected one of them");
   EXPECT_EQ(complaint("workloads:\n- {match: x, name: '" + std::string(101, 'a') + "'}\n"),

@@ -159,7 +159,8 @@ TEST(ExecutorJson, HasEveryKey) {
                                             "threads_alike",
                                             "cpus_used",
                                             "cpus_quota",
-                                            "advice"}));
+                                            "advice",
+                                            "workload_source"}));
   EXPECT_EQ(json["type"], "executor");
   EXPECT_EQ(json["time"], "1970-01-01T00:00:03.000000Z");
   EXPECT_EQ(json["queued"], 54);

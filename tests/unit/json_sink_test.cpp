@@ -33,15 +33,16 @@ TEST(StallJson, HasEveryKeyOfTheContractInItsOrder) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.push_back(key);
   // What is beyond the contract comes after it.
-  EXPECT_EQ(keys, (std::vector<std::string>{
-                      "type",      "time",       "monotonic_ns", "host",        "workload",
-                      "worker",    "pid",        "tid",          "comm",        "container",
-                      "unit",      "python",     "loop",         "in_progress", "duration_seconds",
-                      "cause",     "blame",      "causes",       "wait",        "culprit",
-                      "leaf",      "frames",     "contributors", "gil_holder",  "gc",
-                      "delayed",   "advice",     "frames_cut",   "task",        "callbacks",
-                      "import",    "call",       "functions",    "inferred",    "pod",
-                      "gil_waits", "waited_for", "at_least"}));
+  EXPECT_EQ(keys,
+            (std::vector<std::string>{
+                "type",      "time",       "monotonic_ns", "host",           "workload",
+                "worker",    "pid",        "tid",          "comm",           "container",
+                "unit",      "python",     "loop",         "in_progress",    "duration_seconds",
+                "cause",     "blame",      "causes",       "wait",           "culprit",
+                "leaf",      "frames",     "contributors", "gil_holder",     "gc",
+                "delayed",   "advice",     "frames_cut",   "task",           "callbacks",
+                "import",    "call",       "functions",    "inferred",       "pod",
+                "gil_waits", "waited_for", "at_least",     "workload_source"}));
 }
 
 TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {
