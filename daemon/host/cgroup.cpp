@@ -104,7 +104,7 @@ class PathReader {
       enter(unescape(machine.substr(0, kMaxName)), /*is_system=*/true);
     } else if (auto id = container_id(name); !id.empty()) {
       enter(std::string(id), /*is_system=*/false);
-    } else if (has_units_ && is_unit(name)) {
+    } else if (has_units_ && is_unit(name) && (!entered_ || is_system_)) {
       found_.unit = unescape(name);
       found_.unit_is_inside = entered_;
     }
@@ -120,8 +120,8 @@ class PathReader {
   }
 
  private:
-  // Of containers in one another the outermost counts: what is in it may call its groups what it
-  // likes.
+  // Of containers in one another the outermost counts, and units in an application's do not: what
+  // is in it may call its groups what it likes.
   void enter(std::string container, bool is_system) {
     if (entered_) return;
     // What is outside a system container does not say what runs in it; a unit that holds one
@@ -131,12 +131,14 @@ class PathReader {
       found_.unit_is_inside = false;
     }
     entered_ = true;
+    is_system_ = is_system;
     found_.container = std::move(container);
   }
 
   Placement found_;
   bool has_units_;
-  bool entered_ = false;
+  bool entered_ = false;    // a container
+  bool is_system_ = false;  // with units of its own
   std::string_view before_;
 };
 

@@ -12,7 +12,7 @@ struct Placement {
                           // machines have; "" outside one
   std::string pod;        // Kubernetes' UID of the pod, as the API spells it
   std::string unit;       // "uvicorn.service", "" without one
-  bool unit_is_inside = false;  // the unit is the container's own systemd's
+  bool unit_is_inside = false;  // the unit is that of a machine's own systemd
 };
 
 // Knows the paths of Docker, containerd, CRI-O, Podman, LXC and systemd-nspawn, one inside another

@@ -150,8 +150,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"0::/docker/" + kOuterId + "/kubelet/kubepods/burstable/pod" + kUid + "/" + kId + "\n",
              kOuterId, "", ""},
         Case{"0::/docker/" + kOuterId + "/docker/" + kId + "\n", kOuterId, "", ""},
-        Case{"0::/docker/" + kOuterId + "/system.slice/api.service\n", kOuterId, "api.service", "",
-             true},
+        Case{"0::/docker/" + kOuterId + "/system.slice/api.service\n", kOuterId, "", ""},
         Case{"0::/kubepods.slice/kubepods-pod" + kUidInSlice + ".slice/cri-containerd-" + kOuterId +
                  ".scope/docker/" + kId + "\n",
              kOuterId, "", kUid},
