@@ -91,12 +91,7 @@ static __always_inline __u64 ls_first_frame(const struct ls_python *python, __u6
 // 0 where it is no code object.
 static __always_inline __u32 ls_read_identity(const struct ls_python *python,
                                               struct ls_scratch *buffer, __u64 code) {
-  unsigned char *text = buffer->code + LS_CODE_NAME_AT;
-  __u64 name;
   if (bpf_probe_read_user(buffer->code, ls_code_head_bytes(python), (void *)code)) return 0;
-  name = ls_wide_field(buffer->code, python->code_name);
-  if (bpf_probe_read_user(text, LS_NAME_HEAD_BYTES, (void *)(name + python->text_length)))
-    __builtin_memset(text, 0, LS_NAME_HEAD_BYTES);
   return ls_code_identity(python, buffer->code);
 }
 

@@ -76,10 +76,7 @@ struct ls_python {
 };
 #define LS_NO_OFFSET 0xffff
 #define LS_HEAD_BYTES 128   // room for what is read at once of a frame or of a code object
-#define LS_CODE_BUFFER 512  // of a code object and its name, see code_identity.h
-#define LS_CODE_NAME_AT 256
-#define LS_NAME_HEAD_BYTES 96
-#define LS_NAME_LETTERS 32
+#define LS_CODE_BUFFER 512     // for the head of a code object, wherever an offset leads
 
 enum ls_python_flag {
   LS_PYTHON_MUSL = 1,           // its C library is musl

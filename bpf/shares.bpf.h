@@ -65,7 +65,7 @@ static __noinline __u32 ls_owners_of(struct task_struct *task) {
 }
 
 // Of the running thread, whose the charge is.
-static __noinline int ls_note_shed(__u32 owners, __u32 what) {
+static __always_inline int ls_note_shed(__u32 owners, __u32 what) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_share *share = ls_share_of(owners & 0xffff);
   if (!share || what >= LS_SHED_KINDS) return 0;
@@ -133,9 +133,13 @@ static __noinline bool ls_may_ask_for(__u32 owners, __u64 now) {
   return false;
 }
 
-// Whether a record of that size may be sent for these owners. The last quarter of the ring buffer
-// is for the ends of loops and processes, which are few and which nothing can stand in for.
-static __noinline bool ls_may_send(__u32 owners, __u32 size, __u64 now) {
+// Whether a record of that size may be sent for the running thread. The last quarter of the ring
+// buffer is for the ends of loops and processes, which are few and which nothing can stand in for.
+// It has a frame of its own, beside those of who sends and not below the deepest of them, and is a
+// global function, so that it is verified once in a program.
+__weak __noinline int ls_may_send(__u32 size, __u64 now) {
+  struct ls_thread *thread = ls_thread_of((void *)bpf_get_current_task_btf());
+  __u32 owners = thread ? thread->owners : 0;
   struct ls_share *user = ls_share_of(owners & 0xffff);
   struct ls_share *cgroup = ls_share_of(owners >> 16);
   __u64 cost = (__u64)size * records_ns_per_kib >> 10;
@@ -158,13 +162,10 @@ static __always_inline bool ls_is_end(__u32 kind) {
          kind == LS_KIND_PROCESS_EXIT;
 }
 
-static __always_inline void *ls_reserve(__u32 kind, __u32 size, __u64 now, __u32 tgid, __u32 tid) {
-  struct ls_header *header;
-  if (!ls_is_end(kind)) {
-    struct ls_thread *thread = ls_thread_of((void *)bpf_get_current_task_btf());
-    if (!ls_may_send(thread ? thread->owners : 0, size, now)) return NULL;
-  }
-  header = bpf_ringbuf_reserve(&records, size, 0);
+// Of a record that is paid for already.
+static __always_inline void *ls_reserve_paid(__u32 kind, __u32 size, __u64 now, __u32 tgid,
+                                             __u32 tid) {
+  struct ls_header *header = bpf_ringbuf_reserve(&records, size, 0);
   if (!header) {
     ls_count(LS_COUNT_RING_FULL);
     return NULL;
@@ -175,6 +176,11 @@ static __always_inline void *ls_reserve(__u32 kind, __u32 size, __u64 now, __u32
   header->tgid = tgid;
   header->tid = tid;
   return header;
+}
+
+static __always_inline void *ls_reserve(__u32 kind, __u32 size, __u64 now, __u32 tgid, __u32 tid) {
+  if (!ls_is_end(kind) && !ls_may_send(size, now)) return NULL;
+  return ls_reserve_paid(kind, size, now, tgid, tid);
 }
 
 #define LS_RESERVE(type, kind, now, tgid, tid) \

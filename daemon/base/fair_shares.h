@@ -44,7 +44,7 @@ class FairShares {
     Member& member = group.members[owner.user];
     Lane& place = member.lanes[lane];
     place.order.push_back(key);
-    entries_.emplace(key, Entry{owner, lane, weight, std::prev(place.order.end())});
+    entries_.emplace(key, Entry{owner, lane, weight, ++stamp_, std::prev(place.order.end())});
     for (size_t* sum : {&weight_, &group.weight, &member.weight, &place.weight}) *sum += weight;
     return make_room();
   }
@@ -123,6 +123,7 @@ class FairShares {
     Owner owner;
     uint64_t lane = 0;
     size_t weight = 0;
+    uint64_t stamp = 0;  // the later, the larger
     typename std::list<Key>::iterator place;
   };
 
@@ -131,6 +132,18 @@ class FairShares {
     auto found = map.begin();
     for (auto one = map.begin(); one != map.end(); ++one)
       if (one->second.weight > found->second.weight) found = one;
+    return found;
+  }
+
+  // The one with most entries; of several the one whose oldest is the oldest.
+  auto fullest(std::map<uint64_t, Lane>& lanes) const {
+    auto stamp_of = [&](auto lane) { return entries_.at(lane->second.order.front()).stamp; };
+    auto found = lanes.begin();
+    for (auto one = lanes.begin(); one != lanes.end(); ++one) {
+      size_t has = one->second.order.size();
+      size_t most = found->second.order.size();
+      if (has > most || (has == most && stamp_of(one) < stamp_of(found))) found = one;
+    }
     return found;
   }
 
@@ -145,7 +158,7 @@ class FairShares {
     while (weight_ > aim && !entries_.empty()) {
       auto group = largest(groups_);
       auto member = largest(group->second.members);
-      auto lane = largest(member->second.lanes);
+      auto lane = fullest(member->second.lanes);
       Owner owner{group->first, member->first};
       if (told_.size() < kMostTold && told_.insert(owner).second) offenders_.push_back(owner);
       size_t enough = lane->second.weight - (many ? lane->second.weight / kPart : 0);
@@ -163,6 +176,7 @@ class FairShares {
   size_t most_;
   size_t weight_ = 0;
   size_t owners_ = 0;  // that have something
+  uint64_t stamp_ = 0;
   std::map<Key, Entry> entries_;
   std::map<uint64_t, Group> groups_;  // by cgroup
   uint64_t dropped_ = 0;

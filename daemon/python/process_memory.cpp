@@ -22,14 +22,9 @@ bool read_text(const RemoteMemory& memory, const ls_python& python, uint64_t obj
 
 }  // namespace
 
-uint32_t read_code_identity(const RemoteMemory& memory, const ls_python& python, uint64_t code,
-                            bool with_name) {
+uint32_t read_code_identity(const RemoteMemory& memory, const ls_python& python, uint64_t code) {
   std::array<unsigned char, LS_CODE_BUFFER> head{};
   if (!memory.read(code, head.data(), ls_code_head_bytes(&python))) return 0;
-  uint64_t name = ls_wide_field(head.data(), python.code_name);
-  unsigned char* text = head.data() + LS_CODE_NAME_AT;
-  if (!with_name || !memory.read(name + python.text_length, text, LS_NAME_HEAD_BYTES))
-    std::fill_n(text, LS_NAME_HEAD_BYTES, static_cast<unsigned char>(0));
   return ls_code_identity(&python, head.data());
 }
 
@@ -40,9 +35,7 @@ std::optional<ls_code> read_code_object(uint32_t tgid, const ls_python& python,
 
 std::optional<ls_code> read_code_object(const RemoteMemory& memory, uint32_t tgid,
                                         const ls_python& python, const ls_frame& frame) {
-  if (read_code_identity(memory, python, frame.code) != frame.identity &&
-      read_code_identity(memory, python, frame.code, false) != frame.identity)
-    return std::nullopt;
+  if (read_code_identity(memory, python, frame.code) != frame.identity) return std::nullopt;
   ls_code record{};
   record.header = {
       .kind = LS_KIND_CODE, .size = sizeof(record), .time_ns = 0, .tgid = tgid, .tid = tgid};

@@ -288,8 +288,9 @@ REPLACED = """
 import asyncio, sys, time
 def blocks():
     time.sleep(0.08)
-def rename(number):  # the code object before the last one is free then, and so is its name
-    name = "renamed_%02d" % number
+NAMES = ["renamed_%02d" % number for number in range(12)]
+def rename(number):  # the code object before the last one is free then
+    name = NAMES[number]
     new = {"co_name": name, "co_qualname": name} if sys.version_info >= (3, 11) else {"co_name": name}
     blocks.__code__ = blocks.__code__.replace(**new)
 async def main():

@@ -126,7 +126,7 @@ def test_a_loop_in_each_of_thousands_of_threads(folder, rights):
         assert wait_until(lambda: shed(watcher, "row_over_share") > 0, 30)
         with service(folder) as one:
             check_all_seen(watcher, one)
-        assert said(watcher, "user 65534") == 1
+        assert said(watcher, "his share of rows of the loop table") == 1
 
 
 def test_stalls_without_end(folder, rights):
