@@ -76,7 +76,7 @@ struct ls_python {
 };
 #define LS_NO_OFFSET 0xffff
 #define LS_HEAD_BYTES 128   // room for what is read at once of a frame or of a code object
-#define LS_CODE_BUFFER 512     // for the head of a code object, wherever an offset leads
+#define LS_CODE_BUFFER 512  // for the head of a code object, wherever an offset leads
 
 enum ls_python_flag {
   LS_PYTHON_MUSL = 1,           // its C library is musl

@@ -238,7 +238,9 @@ void LiveSource::check_left(uint32_t row, uint32_t generation, uint64_t thread_p
     return;
   auto stands = stands_below(*now, stack, outer);
   spdlog::debug("pid {} tid {}: its loop {} when it was judged", before->tgid, before->tid,
-                !stands ? "may be left" : *stands ? "runs" : "was left");
+                !stands   ? "may be left"
+                : *stands ? "runs"
+                          : "was left");
   if (stands != std::optional(false)) return;
   tracer_.disown_phase(row, generation, before->phase_start_ns);
   shown_[row] = {.generation = generation, .left_phase_ns = before->phase_start_ns};

@@ -167,10 +167,6 @@ class LiveSource {
   bool unjudged_ = false;                   // pollers that are to be asked for again
   std::optional<StackSeen> poller_stack_;   // of the poller record that follows
   FairShares<uint32_t> known_shares_;
-  std::set<uint32_t> unwatched_;           // of these, the CPython processes that rules leave out
-  std::set<uint32_t> unread_;              // of these, those of which reads were given up
-  bool unjudged_ = false;                  // pollers that are to be asked for again
-  std::optional<StackSeen> poller_stack_;  // of the poller record that follows
   struct Shown {
     uint32_t generation = 0;
     uint64_t iterations = 0;
