@@ -9,11 +9,12 @@
 __u32 adopted_tgid = 0;
 
 static __noinline int ls_fill_adopted(struct ls_loop *loop, __u32 row, struct task_struct *task,
-                                      const struct ls_adoption *adoption) {
+                                      const struct ls_adoption *adoption, __u32 owners) {
   struct ls_run *run = ls_run_of(row);
   __u64 now = bpf_ktime_get_ns();
   __u32 state = ls_state_of(task);
   if (!run || !adoption) return 0;
+  run->owners = owners;
   run->code = adoption->run.code;
   run->idle_code = adoption->run.idle_code;
   run->callback_code = adoption->run.callback_code;
@@ -77,11 +78,18 @@ int adopt_thread(struct bpf_iter__task *ctx) {
   // It polls by now, and is met there.
   if (thread->rows[0] && thread->rows[1]) return 0;
   if (adoption->native && ls_is_in_libuv(task)) return 0;
-  if (bpf_map_pop_elem(&free_rows, &row) || !(loop = ls_row(row))) {
+  thread->owners = ls_owners_of(task);
+  if (!ls_hold(thread->owners, LS_HELD_ROWS, most_rows)) {
     ls_count(LS_COUNT_LOOPS_FULL);
     return 0;
   }
-  ls_fill_adopted(loop, row, task, adoption);
+  if (bpf_map_pop_elem(&free_rows, &row) || !(loop = ls_row(row))) {
+    ls_give_back(thread->owners, LS_HELD_ROWS);
+    ls_count(LS_COUNT_LOOPS_FULL);
+    return 0;
+  }
+  ls_note_row(row);
+  ls_fill_adopted(loop, row, task, adoption, thread->owners);
   slot = thread->rows[0] ? 1 : 0;
   if (__sync_val_compare_and_swap(&thread->rows[slot & 1], 0, row)) {
     __sync_fetch_and_or(&loop->flags, LS_LOOP_RELEASED);

@@ -38,7 +38,7 @@ static __noinline bool ls_may_ask(struct ls_thread *thread, __u64 now) {
     thread->asks = more + thread->asks > LS_MOST_ASKS ? LS_MOST_ASKS : thread->asks + (__u32)more;
     thread->asks_ns = now;
   }
-  if (thread->asks) {
+  if (thread->asks && ls_may_ask_for(thread->owners, now)) {
     thread->asks--;
     return true;
   }

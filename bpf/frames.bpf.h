@@ -91,7 +91,7 @@ static __always_inline __u64 ls_first_frame(const struct ls_python *python, __u6
 // 0 where it is no code object.
 static __always_inline __u32 ls_read_identity(const struct ls_python *python,
                                               struct ls_scratch *buffer, __u64 code) {
-  if (bpf_probe_read_user(buffer->code, LS_CODE_HEAD_BYTES, (void *)code)) return 0;
+  if (bpf_probe_read_user(buffer->code, ls_code_head_bytes(python), (void *)code)) return 0;
   return ls_code_identity(python, buffer->code);
 }
 

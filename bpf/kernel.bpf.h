@@ -185,6 +185,37 @@ struct sched_info {
 
 struct bpf_local_storage;
 
+typedef struct {
+  unsigned int val;
+} kuid_t;
+
+struct cred {
+  kuid_t uid;
+};
+
+struct kernfs_iattrs {
+  kuid_t ia_uid;
+};
+
+struct kernfs_node {
+  struct kernfs_node *__parent;
+  __u64 id;
+  struct kernfs_iattrs *iattr;
+};
+
+// The same member before Linux 6.15.
+struct kernfs_node___before_6_15 {
+  struct kernfs_node *parent;
+};
+
+struct cgroup {
+  struct kernfs_node *kn;
+};
+
+struct css_set {
+  struct cgroup *dfl_cgrp;
+};
+
 struct task_struct {
   unsigned int flags;
   int pid;
@@ -198,6 +229,8 @@ struct task_struct {
   struct fs_struct *fs;
   struct files_struct *files;
   struct task_struct *group_leader;
+  const struct cred *real_cred;
+  struct css_set *cgroups;
   char comm[16];
   struct bpf_local_storage *bpf_storage;
   struct thread_struct thread;

@@ -4,6 +4,13 @@
 #define LS_MAP
 #include "rows.bpf.h"
 
+// Set by user space (daemon/probe/table_sizes.h).
+const volatile __u64 share_seed = 0;
+const volatile __u32 most_rows = LS_LEAST_LOOPS - 1;
+const volatile __u32 most_processes = LS_LEAST_PROCESSES;
+const volatile __u32 records_ns_per_kib = 0;
+const volatile __u32 ring_bytes = 1 << 22;
+
 static __always_inline struct ls_process *ls_process_record(__u32 kind, struct task_struct *task) {
   struct ls_process *record =
       LS_RESERVE(ls_process, kind, bpf_ktime_get_ns(), (__u32)BPF_CORE_READ(task, tgid),
@@ -76,9 +83,20 @@ int process_fork(__u64 *ctx) {
   entry = bpf_map_lookup_elem(&processes, &parent_tgid);
   if (!entry) return 0;
   copy.state = entry->state;
-  if (bpf_map_update_elem(&processes, &tgid, &copy, BPF_ANY)) {
-    ls_count(LS_COUNT_PROCESSES_FULL);
-    return 0;
+  entry = bpf_map_lookup_elem(&processes, &tgid);
+  if (entry) {  // of one whose end was lost
+    entry->state = copy.state;
+  } else {
+    copy.owners = ls_owners_of(parent);
+    if (!ls_hold(copy.owners, LS_HELD_PROCESSES, most_processes)) {
+      ls_count(LS_COUNT_PROCESSES_FULL);
+      return 0;
+    }
+    if (bpf_map_update_elem(&processes, &tgid, &copy, BPF_NOEXIST)) {
+      ls_give_back(copy.owners, LS_HELD_PROCESSES);
+      ls_count(LS_COUNT_PROCESSES_FULL);
+      return 0;
+    }
   }
   if (copy.state == LS_PROCESS_OTHER && !listed_only) return 0;
   // The same interpreter at the same addresses, until it runs another program.
@@ -98,13 +116,14 @@ int process_exit(__u64 *ctx) {
   __u32 tid = (__u32)BPF_CORE_READ(task, pid);
   struct ls_process_entry *entry;
   struct ls_process *record;
-  __u32 state;
+  __u32 state, owners;
   ls_release_rows(task, LS_END_THREAD_EXIT, bpf_ktime_get_ns());
   if (tid != tgid) return 0;
   entry = bpf_map_lookup_elem(&processes, &tgid);
   if (!entry) return 0;
   state = entry->state;
-  bpf_map_delete_elem(&processes, &tgid);
+  owners = entry->owners;
+  if (!bpf_map_delete_elem(&processes, &tgid)) ls_give_back(owners, LS_HELD_PROCESSES);
   bpf_map_delete_elem(&pythons, &tgid);
   if (state == LS_PROCESS_OTHER && !listed_only) return 0;
   record = ls_process_record(LS_KIND_PROCESS_EXIT, task);

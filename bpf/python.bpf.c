@@ -43,10 +43,21 @@ static __always_inline __u64 ls_argument(const void *ctx, const struct ls_probe_
   return argument->is_signed ? (__u64)((__s64)value >> unused) : value >> unused;
 }
 
+static __always_inline void ls_count_hit(__u32 group) {
+  __u64 key = (bpf_get_current_pid_tgid() & ~0xffffffffULL) | group;
+  __u64 *hits = bpf_map_lookup_elem(&process_hits, &key);
+  __u64 one = 1;
+  if (hits)
+    __sync_fetch_and_add(hits, 1);
+  else
+    bpf_map_update_elem(&process_hits, &key, &one, BPF_ANY);
+}
+
 static __always_inline struct ls_probe_spec *ls_spec(void *ctx, __u32 group) {
   __u32 index = (__u32)bpf_get_attach_cookie(ctx);
   __u64 *hits = bpf_map_lookup_elem(&probe_hits, &group);
   if (hits) ++*hits;
+  ls_count_hit(group);
   return bpf_map_lookup_elem(&probe_specs, &index);
 }
 
@@ -243,15 +254,6 @@ static __always_inline void ls_note_call(const struct ls_python *python, __u64 t
   if (call->kind != LS_ARGUMENT_NUMBER) call->number = number > 0 ? (__u32)number : 0;
 }
 
-static __always_inline void ls_count_audit(__u32 tgid) {
-  __u64 *hits = bpf_map_lookup_elem(&audit_hits, &tgid);
-  __u64 one = 1;
-  if (hits)
-    __sync_fetch_and_add(hits, 1);
-  else
-    bpf_map_update_elem(&audit_hits, &tgid, &one, BPF_ANY);
-}
-
 SEC("uprobe")
 int audit_probe(void *ctx) {
   struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -261,7 +263,6 @@ int audit_probe(void *ctx) {
   const struct ls_audit_event *event;
   struct ls_python *python;
   struct ls_loop *loop;
-  ls_count_audit(tgid);
   if (!spec || !(loop = ls_busy_loop(task, &row))) return 0;
   if (bpf_probe_read_user_str(name, sizeof(name), (void *)ls_argument(ctx, spec, 0)) < 0) {
     ls_count(LS_COUNT_ARGUMENT_UNREADABLE);

@@ -75,8 +75,8 @@ struct ls_python {
   __u64 unpacking_calls[4];     // with an unpacked sequence
 };
 #define LS_NO_OFFSET 0xffff
-#define LS_HEAD_BYTES 128      // room for what is read at once of a frame or of a code object
-#define LS_CODE_HEAD_BYTES 96  // of a code object: as far as its first line
+#define LS_HEAD_BYTES 128   // room for what is read at once of a frame or of a code object
+#define LS_CODE_BUFFER 512  // for the head of a code object, wherever an offset leads
 
 enum ls_python_flag {
   LS_PYTHON_MUSL = 1,           // its C library is musl

@@ -55,14 +55,22 @@ static __always_inline __u32 ls_is_open(struct task_struct *task, const struct l
 }
 
 static __noinline __u32 ls_take_row(struct task_struct *task, const struct ls_poll *poll,
-                                    __u64 instance) {
+                                    __u64 instance, __u32 owners) {
   struct ls_loop *loop;
+  struct ls_run *run;
   __u32 row = 0;
   __u64 key;
-  if (bpf_map_pop_elem(&free_rows, &row) || !(loop = ls_row(row))) {
+  if (!ls_hold(owners, LS_HELD_ROWS, most_rows)) {
     ls_count(LS_COUNT_LOOPS_FULL);
     return 0;
   }
+  if (bpf_map_pop_elem(&free_rows, &row) || !(loop = ls_row(row)) || !(run = ls_run_of(row))) {
+    ls_give_back(owners, LS_HELD_ROWS);
+    ls_count(LS_COUNT_LOOPS_FULL);
+    return 0;
+  }
+  run->owners = owners;
+  ls_note_row(row);
   loop->generation++;  // user space has zeroed the rest
   loop->tgid = (__u32)BPF_CORE_READ(task, tgid);
   loop->tid = (__u32)BPF_CORE_READ(task, pid);
@@ -81,17 +89,32 @@ static __noinline __u32 ls_take_row(struct task_struct *task, const struct ls_po
   return row;
 }
 
-// The state of the process that polls: enum ls_process_state, 0 for one that is not to be watched.
-static __always_inline __u32 ls_process_state(__u32 tgid) {
-  struct ls_process_entry *entry = bpf_map_lookup_elem(&processes, &tgid);
+// Lists the running process, of which nothing is known yet; its state, 0 where there is no room for
+// it. A global function, so that it is verified once in a program.
+__weak __noinline int ls_list_process(void) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_process_entry fresh = {.state = LS_PROCESS_UNDECIDED};
-  if (entry) return entry->state == LS_PROCESS_OTHER ? 0 : entry->state;
-  if (listed_only) return 0;
-  if (bpf_map_update_elem(&processes, &tgid, &fresh, BPF_ANY)) {
+  __u32 tgid = (__u32)BPF_CORE_READ(task, tgid);
+  fresh.owners = ls_owners_of(task);
+  if (!ls_hold(fresh.owners, LS_HELD_PROCESSES, most_processes)) {
+    ls_count(LS_COUNT_PROCESSES_FULL);
+    return 0;
+  }
+  if (bpf_map_update_elem(&processes, &tgid, &fresh, BPF_NOEXIST)) {
+    ls_give_back(fresh.owners, LS_HELD_PROCESSES);  // another thread of it was faster, or no memory
+    if (bpf_map_lookup_elem(&processes, &tgid)) return LS_PROCESS_UNDECIDED;
     ls_count(LS_COUNT_PROCESSES_FULL);
     return 0;
   }
   return LS_PROCESS_UNDECIDED;
+}
+
+// The state of the process that polls: enum ls_process_state, 0 for one that is not to be watched.
+static __always_inline __u32 ls_process_state(__u32 tgid) {
+  struct ls_process_entry *entry = bpf_map_lookup_elem(&processes, &tgid);
+  if (entry) return entry->state == LS_PROCESS_OTHER ? 0 : entry->state;
+  if (listed_only) return 0;
+  return (__u32)ls_list_process();
 }
 
 // False for a poll call that is nobody's business here, before anything is measured. `thread`: what
@@ -186,6 +209,7 @@ __weak __noinline int ls_meet(struct ls_poll *poll) {
   if (same) return 0;
   verdict = ls_known_verdict(thread, instance, chain, poll->now);
   if (verdict == LS_CHAIN_NO_LOOP) return 0;
+  thread->owners = ls_owners_of(task);
   is_loop = verdict == LS_CHAIN_LOOP;
   if (!is_loop && !ls_may_ask(thread, poll->now)) return 0;
   current = ls_row(thread->rows[thread->active & 1]);
@@ -199,7 +223,7 @@ __weak __noinline int ls_meet(struct ls_poll *poll) {
     poll->asker = thread->rows[thread->active & 1];
     return 0;
   }
-  row = ls_take_row(task, poll, instance);
+  row = ls_take_row(task, poll, instance, thread->owners);
   loop = ls_row(row);
   run = ls_run_of(row);
   if (!loop || !run) return 0;

@@ -17,6 +17,13 @@ static __always_inline struct ls_run *ls_run_of(__u32 row) {
   return bpf_map_lookup_elem(&runs, &row);
 }
 
+// User space looks at no row beyond the last one that was ever given.
+static __always_inline void ls_note_row(__u32 row) {
+  __u32 zero = 0;
+  struct ls_run *all = bpf_map_lookup_elem(&runs, &zero);
+  if (all && all->last_row < row) all->last_row = row;
+}
+
 // Has the walks that follow look for the run method of a row's loop; row 0: for none.
 static __always_inline void ls_look_for(__u32 row) {
   __u32 zero = 0;

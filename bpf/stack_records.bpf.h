@@ -25,25 +25,34 @@ static __always_inline void ls_read_text(const struct ls_python *python, __u64 o
     text->length = 0;
 }
 
-// Sends the names and lines of the code object that a frame ran, unless they were sent before; not
-// where another one has taken its place since.
-__weak __noinline int ls_send_code(const struct ls_frame *frame, __u64 now) {
-  __u64 id = bpf_get_current_pid_tgid();
-  __u32 tgid = (__u32)(id >> 32), zero = 0, part, known = 1;
+// Whether the names and lines of the code object that a frame ran were not sent before; not where
+// another one has taken its place since.
+__weak __noinline int ls_is_new_code(const struct ls_frame *frame) {
+  __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32), zero = 0;
   struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
   struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
   struct ls_code_key key = {.tgid = tgid};
-  struct ls_code *record;
-  __u64 code, size, lines;
   if (!python || !buffer || !frame) return 0;
-  code = key.code = frame->code;
+  key.code = frame->code;
   key.identity = frame->identity;
   if (bpf_map_lookup_elem(&codes, &key)) return 0;
-  if (ls_read_identity(python, buffer, code) != key.identity) {
-    ls_count(LS_COUNT_CODE_REPLACED);
-    return 0;
-  }
-  record = LS_RESERVE(ls_code, LS_KIND_CODE, now, tgid, (__u32)id);
+  if (ls_read_identity(python, buffer, key.code) == key.identity) return 1;
+  ls_count(LS_COUNT_CODE_REPLACED);
+  return 0;
+}
+
+// Sends them.
+__weak __noinline int ls_send_code(const struct ls_frame *frame, __u64 now) {
+  __u64 id = bpf_get_current_pid_tgid();
+  __u32 tgid = (__u32)(id >> 32), part, known = 1;
+  struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
+  struct ls_code_key key = {.tgid = tgid};
+  struct ls_code *record;
+  __u64 code, size, lines;
+  if (!python || !frame) return 0;
+  code = key.code = frame->code;
+  key.identity = frame->identity;
+  record = ls_reserve_paid(LS_KIND_CODE, sizeof(*record), now, tgid, (__u32)id);
   if (!record) return 0;
   record->code = code;
   record->identity = key.identity;
@@ -59,9 +68,12 @@ __weak __noinline int ls_send_code(const struct ls_frame *frame, __u64 now) {
   part = size > LS_CODE_LINES_SIZE ? LS_CODE_LINES_SIZE : (__u32)size;
   if (bpf_probe_read_user(record->lines, part, (void *)(lines + python->bytes_data)))
     record->lines_size = 0;
-  if (!record->filename.length || !record->name.length) ls_count(LS_COUNT_CODE_UNREADABLE);
+  if (!record->filename.length || !record->name.length) {
+    ls_count(LS_COUNT_CODE_UNREADABLE);
+    known = 0;  // it may be there the next time
+  }
   bpf_ringbuf_submit(record, 0);
-  bpf_map_update_elem(&codes, &key, &known, BPF_ANY);
+  if (known) bpf_map_update_elem(&codes, &key, &known, BPF_ANY);
   return 1;
 }
 
@@ -81,7 +93,8 @@ static __noinline void ls_send_stack(struct ls_loop *loop, struct ls_stack *stac
   if (stack->count == 0) return;
   for (__u32 i = 0; i < LS_MAX_FRAMES; i++) {
     if (i >= stack->count) break;
-    ls_send_code(&stack->frames[i], now);
+    if (ls_is_new_code(&stack->frames[i]) && ls_may_send(sizeof(struct ls_code), now))
+      ls_send_code(&stack->frames[i], now);
   }
   record = LS_RESERVE(ls_stack_record, LS_KIND_STACK, now, loop->tgid, loop->tid);
   if (!record) return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The maps and the small functions that every program shares. The maps are defined in
-// process.bpf.c; the other objects refer to them and bpftool links all into one.
+// process.bpf.c; the other objects refer to them and bpftool links all into one. Those by row or
+// process are made as large as user space says (daemon/probe/table_sizes.h).
 #ifndef LOOPSIGHT_BPF_STATE_H
 #define LOOPSIGHT_BPF_STATE_H
 
@@ -34,7 +35,7 @@ struct ls_thread {
   __u64 sampled_at_ns;
   struct ls_refusal refused[LS_REFUSALS];
   __u32 next_refused;
-  __u32 pad;
+  __u32 owners;  // whom it is charged to, see ls_owners_of; 0: not asked yet
   // The last poll call that was refused, for the next one that is the same.
   __u64 same_stack;
   __u64 same_frame;
@@ -46,7 +47,7 @@ struct ls_thread {
 // What a walk reads into; the second halves keep masked offsets inside.
 struct ls_scratch {
   unsigned char frame[LS_HEAD_BYTES * 2];
-  unsigned char code[LS_HEAD_BYTES * 2];
+  unsigned char code[LS_CODE_BUFFER];
   __u64 leaf_frame;  // address of the innermost frame of the last walk
   __u64 leaf_instruction;
   __u64 base_frame;  // address of the outermost frame that it met
@@ -83,8 +84,8 @@ struct ls_arrival {
 };
 
 struct ls_process_entry {
-  __u32 state;  // enum ls_process_state
-  __u32 pad;
+  __u32 state;   // enum ls_process_state
+  __u32 owners;  // whom it is charged to; 0: nobody
 };
 
 LS_MAP struct {
@@ -97,20 +98,20 @@ LS_MAP struct {
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, LS_MAX_LOOPS);
+  __uint(max_entries, LS_LEAST_LOOPS);
   __type(key, __u32);
   __type(value, struct ls_loop);
 } loops SEC(".maps");
 
 LS_MAP struct {
-  __uint(type, BPF_MAP_TYPE_QUEUE);
-  __uint(max_entries, LS_MAX_LOOPS);
+  __uint(type, BPF_MAP_TYPE_STACK);  // so that the rows in use stay the first ones
+  __uint(max_entries, LS_LEAST_LOOPS);
   __type(value, __u32);
 } free_rows SEC(".maps");
 
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, LS_MAX_PROCESSES);
+  __uint(max_entries, LS_LEAST_PROCESSES);
   __uint(map_flags, BPF_F_NO_PREALLOC);
   __type(key, __u32);  // tgid
   __type(value, struct ls_process_entry);
@@ -119,7 +120,7 @@ LS_MAP struct {
 // (tgid << 32 | epoll descriptor) -> row: finds the loop whose descriptor number is given away.
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, LS_MAX_LOOPS);
+  __uint(max_entries, LS_LEAST_LOOPS);
   __type(key, __u64);
   __type(value, __u32);
 } rows_by_fd SEC(".maps");
@@ -127,7 +128,7 @@ LS_MAP struct {
 // Address of an epoll instance -> row.
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, LS_MAX_LOOPS);
+  __uint(max_entries, LS_LEAST_LOOPS);
   __type(key, __u64);
   __type(value, __u32);
 } instances SEC(".maps");
@@ -141,7 +142,7 @@ LS_MAP struct {
 
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, LS_MAX_PROCESSES);
+  __uint(max_entries, LS_LEAST_PROCESSES);
   __uint(map_flags, BPF_F_NO_PREALLOC);
   __type(key, __u32);  // tgid
   __type(value, struct ls_python);
@@ -150,7 +151,7 @@ LS_MAP struct {
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, LS_MAX_LOOPS);
+  __uint(max_entries, LS_LEAST_LOOPS);
   __type(key, __u32);
   __type(value, struct ls_row_stacks);
 } stacks SEC(".maps");
@@ -158,7 +159,7 @@ LS_MAP struct {
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, LS_MAX_LOOPS);
+  __uint(max_entries, LS_LEAST_LOOPS);
   __type(key, __u32);
   __type(value, struct ls_run);
 } runs SEC(".maps");
@@ -227,13 +228,13 @@ LS_MAP struct {
   __type(value, __u64);
 } probe_hits SEC(".maps");
 
-// Audit events by process.
+// The same by process.
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, 4096);
-  __type(key, __u32);  // tgid
+  __uint(max_entries, 16384);
+  __type(key, __u64);  // tgid << 32 | enum ls_probe_group
   __type(value, __u64);
-} audit_hits SEC(".maps");
+} process_hits SEC(".maps");
 
 struct ls_function_table {
   __u64 phase_start_ns;
@@ -244,7 +245,7 @@ struct ls_function_table {
 // By row; only as long as functions are counted.
 LS_MAP struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, LS_MAX_LOOPS);
+  __uint(max_entries, LS_LEAST_LOOPS);
   __type(key, __u32);
   __type(value, struct ls_function_table);
 } functions SEC(".maps");
@@ -270,23 +271,6 @@ static __always_inline struct ls_loop *ls_row(__u32 row) {
   return bpf_map_lookup_elem(&loops, &row);
 }
 
-static __always_inline void *ls_reserve(__u32 kind, __u32 size, __u64 now, __u32 tgid, __u32 tid) {
-  struct ls_header *header = bpf_ringbuf_reserve(&records, size, 0);
-  if (!header) {
-    ls_count(LS_COUNT_RING_FULL);
-    return NULL;
-  }
-  header->kind = kind;
-  header->size = size;
-  header->time_ns = now;
-  header->tgid = tgid;
-  header->tid = tid;
-  return header;
-}
-
-#define LS_RESERVE(type, kind, now, tgid, tid) \
-  ((struct type *)ls_reserve(kind, sizeof(struct type), now, tgid, tid))
-
 // The sequence of a row is odd while its one writer is at work. BPF programs do not nest on a
 // row: tracepoints of one thread follow one another.
 static __always_inline void ls_begin_write(struct ls_loop *loop) {
@@ -296,5 +280,7 @@ static __always_inline void ls_begin_write(struct ls_loop *loop) {
 static __always_inline void ls_end_write(struct ls_loop *loop) {
   __sync_fetch_and_add(&loop->sequence, 1);
 }
+
+#include "shares.bpf.h"
 
 #endif

@@ -55,6 +55,8 @@ struct ls_run {
   // Address of the outermost frame when the loop was last seen to run. Another one is that of
   // another greenlet, whose frames say nothing of the loop.
   __u64 base;
+  __u32 owners;    // whom the row is charged to, see share_wire.h
+  __u32 last_row;  // of row 0 alone: the last row that was ever given
 };
 
 // A thread whose loop is to be watched although it does not poll now.

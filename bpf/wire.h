@@ -8,14 +8,17 @@
 
 #include "probe_wire.h"
 #include "python_wire.h"
+#include "share_wire.h"
 #include "verdict_wire.h"
 
 #define LS_WIRE_VERSION 3
 
-#define LS_MAX_LOOPS 2048       // rows of the loop table; row 0 means "none"
-#define LS_MAX_PROCESSES 32768  // rows of the process table
-#define LS_MAX_BUCKETS 15       // 14 bounds and +Inf
-#define LS_PATH_NAMES 8         // path components kept of a file, the innermost first
+#define LS_MAX_LOOPS 65536  // rows that the loop table may have; row 0 means "none"
+#define LS_LEAST_LOOPS 2048
+#define LS_MAX_PROCESSES 4194304  // rows that the process table may have
+#define LS_LEAST_PROCESSES 32768
+#define LS_MAX_BUCKETS 15  // 14 bounds and +Inf
+#define LS_PATH_NAMES 8    // path components kept of a file, the innermost first
 #define LS_PATH_NAME_SIZE 32
 #define LS_STACK_WORDS 48   // words of the user stack shown at the first poll call
 #define LS_POLLED_WORDS 16  // 8-byte words shown of what a select or poll call names
@@ -388,6 +391,7 @@ enum ls_counter {
   LS_COUNT_FUNCTIONS_FULL,       // a function that found no place to be counted in
   LS_COUNT_LOOP_LEFT,            // a busy phase ended because its loop no longer ran
   LS_COUNT_ASKS_REFUSED,         // a thread asked about too many different poll calls
+  LS_COUNT_RECORDS_SHED,         // a record whose owner had sent its share
   LS_COUNTERS
 };
 

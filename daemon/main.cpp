@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <exception>
@@ -40,6 +41,8 @@ int execute(int count, char** values) {
 }  // namespace
 
 int main(int count, char** values) {
+  // Each thread that ever was, and was left to a read that hangs, would keep an arena of its own.
+  mallopt(M_ARENA_MAX, 2);
   try {
     return execute(count, values);
   } catch (const std::exception& error) {  // out of memory, or a library's

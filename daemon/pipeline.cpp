@@ -39,14 +39,14 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
         } else if constexpr (std::is_same_v<E, WakerSeen>) {
           return timeline_.on_waker(one);
         } else if constexpr (std::is_same_v<E, CodeSeen>) {
-          codes_.on_code(one.record);
+          codes_.on_code(one.record, owner_of_(one.record.header.tgid));
         } else if constexpr (std::is_same_v<E, LoopState>) {
           now_ns_ = one.time_ns;
           return timeline_.on_state(one);
         } else if constexpr (std::is_same_v<E, LoopEnded>) {
           return timeline_.on_end(one);
         } else if constexpr (std::is_same_v<E, SourceSeen>) {
-          sources_.on_source(one);
+          sources_.on_source(one, owner_of_(one.tgid));
         } else if constexpr (std::is_same_v<E, PoolState>) {
           pools = deliver_pools(pool_watch_.on_state(one));
         } else if constexpr (std::is_same_v<E, Lost>) {
@@ -90,6 +90,7 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
   Result<void> result;
   for (const Stall& stall : findings.stalls) {
     StallReport report = attributor_.on_stall(stall);
+    report.owner = owner_of_(stall.tgid);
     if (!stall.in_progress && !report.moved.empty()) {
       auto& moves = moved_[stall.loop];
       moves.insert(moves.end(), report.moved.begin(), report.moved.end());
@@ -103,12 +104,12 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
   for (const LockWait& wait : findings.lock_waits) {
     const WorkloadProcess& process = workloads_.find(wait.tgid);
     auto frames = codes_.resolve(wait.tgid, minor_version(process.python), wait.holder);
-    totals_.on_lock_wait(wait.ns, find_culprit(frames), process);
+    totals_.on_lock_wait(wait.ns, find_culprit(frames), process, owner_of_(wait.tgid));
   }
   for (LoopProgress& progress : findings.progress) {
     apply_moves(progress);
     const WorkloadProcess& process = workloads_.find(progress.tgid);
-    totals_.on_progress(progress, process, now_ns);
+    totals_.on_progress(progress, process, now_ns, owner_of_(progress.tgid));
     loops_.on_progress(progress, process, now_ns);
     summarizer_.on_progress(progress, process);
   }
@@ -123,7 +124,8 @@ Result<void> Pipeline::deliver_pools(const PoolFindings& findings) {
       if (auto written = sink->on_executor(report); !written) result = written;
   }
   if (findings.progress)
-    totals_.on_pools(*findings.progress, workloads_.find(findings.progress->tgid));
+    totals_.on_pools(*findings.progress, workloads_.find(findings.progress->tgid),
+                     owner_of_(findings.progress->tgid));
   return result;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <vector>
@@ -33,6 +34,10 @@ class Pipeline {
   Result<void> feed(std::span<const std::byte> bytes);
   // Writes the summary. `no_loops`: the processes whose poll calls were judged to be no loop's.
   Result<void> finish(uint64_t watched_ns, std::vector<NoLoop> no_loops = {});
+  // Whom the names, sources, labels and kept stalls of a process are charged to. Without it all
+  // are nobody's.
+  void charge_by(std::function<Owner(uint32_t tgid)> owner_of) { owner_of_ = std::move(owner_of); }
+  CodeObjects& codes() { return codes_; }
   bool has_seen_loops() const { return summarizer_.has_loops(); }
   void set_limits(TotalsLimits limits) { totals_.set_limits(limits); }
   void expire(uint64_t now_ns) { totals_.on_tick(now_ns); }
@@ -64,6 +69,7 @@ class Pipeline {
   std::vector<Sink*> sinks_;
   uint64_t undecodable_ = 0;
   uint64_t now_ns_ = 0;
+  std::function<Owner(uint32_t tgid)> owner_of_ = [](uint32_t) { return Owner{}; };
 };
 
 }  // namespace loopsight

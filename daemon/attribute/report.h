@@ -7,6 +7,7 @@
 
 #include "daemon/attribute/audit_events.h"
 #include "daemon/attribute/workloads.h"
+#include "daemon/base/owner.h"
 #include "daemon/correlate/stall.h"
 #include "daemon/python/frame.h"
 
@@ -89,6 +90,7 @@ struct WaitedFor {
 struct StallReport {
   Stall stall;
   WorkloadProcess process;
+  Owner owner;
   uint32_t cause = LS_CAUSE_UNKNOWN;  // the largest share
   bool host_to_blame = false;
   std::optional<WaitReport> wait;

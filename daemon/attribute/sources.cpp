@@ -5,22 +5,24 @@
 namespace loopsight {
 namespace {
 
-constexpr size_t kMaxBytes = 16384;   // of one
-constexpr size_t kMaxSources = 8192;  // then those of the smallest pid go
+constexpr size_t kMaxBytes = 16384;  // of one
+constexpr size_t kOverhead = 300;
 
 }  // namespace
 
-void Sources::on_source(const SourceSeen& source) {
+void Sources::on_source(const SourceSeen& source, const Owner& owner) {
   if (source.text.size() > kMaxBytes) return;
-  if (lines_.size() >= kMaxSources) on_exit(std::get<0>(lines_.begin()->first));
-  lines_[{source.tgid, source.file, source.line, source.end_line}] = {
-      .text = source.text, .is_public = source.is_public};
+  Key key{source.tgid, source.file, source.line, source.end_line};
+  lines_[key] = {.text = source.text, .is_public = source.is_public};
+  size_t bytes = source.text.size() + 2 * source.file.size() + kOverhead;
+  for (const Key& gone : shares_.add(key, owner, bytes, source.tgid)) lines_.erase(gone);
 }
 
 void Sources::on_exit(uint32_t tgid) {
   auto first = lines_.lower_bound({tgid, "", 0, 0});
   auto last = first;
-  while (last != lines_.end() && std::get<0>(last->first) == tgid) ++last;
+  for (; last != lines_.end() && std::get<0>(last->first) == tgid; ++last)
+    shares_.remove(last->first);
   lines_.erase(first, last);
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <tuple>
 
+#include "daemon/base/fair_shares.h"
 #include "daemon/event/event.h"
 #include "daemon/python/frame.h"
 
@@ -14,7 +15,7 @@ namespace loopsight {
 
 class Sources {
  public:
-  void on_source(const SourceSeen& source);
+  void on_source(const SourceSeen& source, const Owner& owner = {});
   void on_exit(uint32_t tgid);
 
   // Gives a frame the text of the expression that it was in, cleaned; "" where it is not known.
@@ -27,7 +28,9 @@ class Sources {
     std::string text;
     bool is_public = false;
   };
+  static constexpr size_t kMostBytes = 16 << 20;  // of all
   std::map<Key, Lines> lines_;
+  FairShares<Key> shares_{kMostBytes};  // of bytes, lanes are processes
 };
 
 }  // namespace loopsight

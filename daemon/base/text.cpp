@@ -3,10 +3,14 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 #include <ctime>
+
+#include "daemon/base/unicode_ranges.h"
 
 namespace loopsight {
 namespace {
@@ -36,16 +40,26 @@ size_t utf8_length(std::string_view text) {
   return 0;
 }
 
-// A character that is not seen but breaks or reorders the line that it is in: the C1 controls
-// (U+0080 to U+009F), the line and paragraph separators, and Unicode's bidirectional controls with
-// their isolates (U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069).
-bool is_format(std::string_view character) {
-  auto last = static_cast<unsigned char>(character.back());
-  std::string_view before = character.substr(0, character.size() - 1);
-  if (before == "\xC2") return last < 0xA0;
-  if (before == "\xD8") return last == 0x9C;
-  if (before == "\xE2\x80") return last == 0x8E || last == 0x8F || (last >= 0xA8 && last <= 0xAE);
-  return before == "\xE2\x81" && last >= 0xA6 && last <= 0xA9;
+uint32_t code_point(std::string_view character) {
+  auto byte = [&](size_t i) {
+    return static_cast<uint32_t>(static_cast<unsigned char>(character[i]));
+  };
+  switch (character.size()) {
+    case 1: return byte(0);
+    case 2: return (byte(0) & 0x1F) << 6 | (byte(1) & 0x3F);
+    case 3: return (byte(0) & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
+    default:
+      return (byte(0) & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 |
+             (byte(3) & 0x3F);
+  }
+}
+
+template <size_t N>
+bool is_among(const std::array<CodePoints, N>& ranges, uint32_t point) {
+  auto range =
+      std::upper_bound(ranges.begin(), ranges.end(), point,
+                       [](uint32_t value, const CodePoints& one) { return value <= one.last; });
+  return range != ranges.end() && point >= range->first;
 }
 
 }  // namespace
@@ -94,13 +108,26 @@ std::string format_duration(uint64_t ns) {
 std::string clean_text(std::string_view raw, size_t max_bytes) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
   constexpr std::string_view kEllipsis = "\xE2\x80\xA6";
+  constexpr size_t kMostMarks = 2;  // on one character: more cover the lines above and below
   std::string clean;
+  size_t marks = kMostMarks;  // there is no character yet to set one on
   while (!raw.empty()) {
     size_t length = utf8_length(raw);
     std::string_view piece = length == 0 ? kReplacement : raw.substr(0, length);
-    unsigned char first = static_cast<unsigned char>(raw[0]);
-    bool control = length == 1 && (first < 0x20 || first == 0x7F);
-    if (control || (length > 1 && is_format(piece))) piece = "?";
+    uint32_t point = code_point(piece);
+    bool is_plain = point >= 0x20 && point < 0x7F;
+    if (!is_plain && is_among(kHidden, point)) {
+      piece = "?";
+    } else if (!is_plain && is_among(kMarks, point)) {
+      if (marks >= kMostMarks) {
+        if (clean.empty() && max_bytes > 0) clean.push_back('?');
+        raw.remove_prefix(length);
+        continue;
+      }
+      marks++;
+    } else {
+      marks = 0;
+    }
     if (clean.size() + piece.size() > max_bytes) {
       while (!clean.empty() && clean.size() + kEllipsis.size() > max_bytes) {
         while (!clean.empty() && (static_cast<unsigned char>(clean.back()) & 0xC0) == 0x80)

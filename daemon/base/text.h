@@ -18,8 +18,9 @@ Result<uint64_t> parse_duration_ns(std::string_view text);
 // Three significant digits with the unit that suits: "150 ms", "2.41 s", "0.52 ms".
 std::string format_duration(uint64_t ns);
 
-// Valid UTF-8 without control characters, at most `max_bytes` long: invalid bytes become U+FFFD,
-// control characters '?', and a cut text ends in an ellipsis.
+// Valid UTF-8 without characters that are not seen, at most `max_bytes` long: invalid bytes become
+// U+FFFD; controls, format characters (joiners, tags, bidirectional overrides) and blank fillers
+// '?'; of marks set on one character those after the second go; a cut text ends in an ellipsis.
 std::string clean_text(std::string_view raw, size_t max_bytes);
 
 // What the name of a program ends in that might else be taken for that of a unit or a container:

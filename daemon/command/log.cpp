@@ -38,7 +38,9 @@ class Formatter : public spdlog::formatter {
   Formatter(LogFormat format, bool for_journal) : format_(format), for_journal_(for_journal) {}
 
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& line) override {
-    std::string_view text(message.payload.data(), message.payload.size());
+    // What was not cleaned where it came from is here.
+    constexpr size_t kMaxBytes = 8192;
+    std::string text = clean_text({message.payload.data(), message.payload.size()}, kMaxBytes);
     std::string_view level = level_name(message.level);
     auto out = fmt::appender(line);
     if (for_journal_) fmt::format_to(out, "<{}>", priority(message.level));
@@ -72,8 +74,9 @@ void set_log(const LogOptions& options) {
   spdlog::set_level(spdlog::level::from_str(asked ? asked : options.level));
 }
 
+// Threads of HTTP log, too, and SIGHUP changes the format meanwhile: the sink has a lock for both.
 void set_up_log() {
-  spdlog::set_default_logger(spdlog::stderr_logger_st("loopsight"));
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("loopsight"));
   set_log({});
 }
 

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <memory>
 #include <utility>
@@ -119,6 +120,12 @@ Result<int> check_settings(const RunConfig& config) {
   return 0;
 }
 
+TableSizes table_sizes(const TableOptions& tables) {
+  return {.loops = static_cast<uint32_t>(tables.loops),
+          .processes = static_cast<uint32_t>(tables.processes),
+          .ring_bytes = static_cast<uint32_t>(std::min<uint64_t>(tables.buffer_bytes, 1U << 30))};
+}
+
 Result<std::unique_ptr<HttpServer>> serve(const Configuration& settings, Fd listener,
                                           Routes routes) {
   return HttpServer::start({.address = settings.listen_address,
@@ -151,6 +158,8 @@ Result<int> run(const RunConfig& config) {
   auto tracer = Tracer::open({.threshold_ns = settings->threshold_ns,
                               .listed_only = false,
                               .exact_delays = config.exact_delays,
+                              .tables = table_sizes(settings->tables),
+                              .charge_records = true,
                               .measure_cost = config.measure_cost});
   if (!tracer) return tl::make_unexpected(tracer.error());
   auto exports = Exports::open(settings->exports);

@@ -36,6 +36,7 @@ std::string needs_restart(const Configuration& before, const Configuration& afte
   if (before.socket_group != after.socket_group) keys.emplace_back("web.socket_group");
   if (before.allowed_hosts != after.allowed_hosts) keys.emplace_back("web.allowed_hosts");
   if (before.open_health != after.open_health) keys.emplace_back("web.open_health");
+  if (before.tables != after.tables) keys.emplace_back("tables");
   if (before.exports != after.exports) keys.emplace_back("exports");
   return fmt::format("{}", fmt::join(keys, ", "));
 }

@@ -36,7 +36,8 @@ class OwnTrace {
   static Result<std::unique_ptr<OwnTrace>> start(uint64_t threshold_ns, Fd signals) {
     auto reader = SourceReader::start();
     if (!reader) return tl::make_unexpected(reader.error());
-    auto tracer = Tracer::open({.threshold_ns = threshold_ns, .listed_only = false});
+    auto tracer =
+        Tracer::open({.threshold_ns = threshold_ns, .listed_only = false, .charge_records = true});
     if (!tracer) return tl::make_unexpected(tracer.error());
     std::unique_ptr<OwnTrace> own(
         new OwnTrace(std::move(*tracer), threshold_ns, std::move(signals)));

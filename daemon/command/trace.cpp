@@ -77,6 +77,7 @@ Result<int> trace(const TraceConfig& config) {
   auto tracer = Tracer::open({.threshold_ns = config.threshold_ns,
                               .listed_only = !config.selection.all,
                               .exact_delays = config.exact_delays,
+                              .charge_records = config.selection.all,
                               .count_functions = config.count_functions});
   if (!tracer) return tl::make_unexpected(tracer.error());
 

@@ -38,6 +38,7 @@ class Reader {
                {"processes", [&](const Node& n) { return read_processes(n, config); }},
                {"probes", [&](const Node& n) { return read_probes(n, config.probes); }},
                {"labels", [&](const Node& n) { return read_labels(n, config.labels); }},
+               {"tables", [&](const Node& n) { return read_tables(n, config.tables); }},
                {"stalls", [&](const Node& n) { return read_stalls(n, config); }},
                {"log", [&](const Node& n) { return read_log(n, config.log); }},
                {"web", [&](const Node& n) { return read_web(n, config); }},
@@ -147,6 +148,14 @@ class Reader {
         node,
         {{"workloads", [&](const Node& n) { return yaml_.count(n, 1, 10000, labels.workloads); }},
          {"culprits", [&](const Node& n) { return yaml_.count(n, 1, 1000, labels.culprits); }}});
+  }
+
+  Result<void> read_tables(const Node& node, TableOptions& tables) {
+    return yaml_.map(
+        node, {{"loops", [&](const Node& n) { return yaml_.count(n, 64, 65536, tables.loops); }},
+               {"processes",
+                [&](const Node& n) { return yaml_.count(n, 1024, 4194304, tables.processes); }},
+               {"buffer", [&](const Node& n) { return yaml_.size(n, tables.buffer_bytes); }}});
   }
 
   Result<void> read_stalls(const Node& node, Configuration& config) {

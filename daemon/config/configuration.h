@@ -57,6 +57,14 @@ struct LabelLimits {
   size_t culprits = 32;  // of one workload
 };
 
+// How much the kernel side has room for; 0: by the machine.
+struct TableOptions {
+  size_t loops = 0;
+  size_t processes = 0;
+  uint64_t buffer_bytes = 0;  // of records
+  bool operator==(const TableOptions&) const = default;
+};
+
 struct LogOptions {
   std::string level = "info";  // trace, debug, info, warn, error
   LogFormat format = LogFormat::kText;
@@ -90,6 +98,7 @@ struct Configuration {
   std::vector<Pattern> exclude;
   ProbeOptions probes;
   LabelLimits labels;
+  TableOptions tables;
   size_t stalls_kept = 1000;
   LogOptions log;
   std::string listen_address = "127.0.0.1:9788";

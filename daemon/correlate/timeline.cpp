@@ -10,9 +10,7 @@ namespace loopsight {
 namespace {
 
 constexpr uint64_t kInProgressFactor = 10;
-constexpr size_t kMaxSamples = 200;  // of one busy phase; then about half of them are let go
 constexpr uint64_t kMaxWaitForWaitersNs = 1'000'000'000;
-constexpr size_t kMaxHeldStalls = 64;  // of a row that waits for its verdict
 
 uint64_t sum(const CauseTimes& causes) {
   uint64_t total = 0;
@@ -76,8 +74,10 @@ void Timeline::found(Loop& loop, const Stall& one, Findings& findings) {
   stall.at_least = was_found_busy(loop.last, stall.start_ns);
   if (loop.stage == Stage::kWatched)
     findings.stalls.push_back(stall);
-  else if (loop.stage == Stage::kUndecided && loop.held.size() < kMaxHeldStalls)
+  else if (loop.stage == Stage::kUndecided && loop.held.size() < most_held()) {
     loop.held.push_back(stall);
+    held_stalls_++;
+  }
 }
 
 Findings Timeline::on_poller(const PollerSeen& event) {
@@ -130,7 +130,7 @@ Findings Timeline::on_stack(const StackSeen& event) {
     known = sample;
     return {};
   }
-  if (loop->samples.size() >= kMaxSamples) thin_out(loop->samples);
+  if (loop->samples.size() >= most_samples()) thin_out(loop->samples);
   loop->samples.push_back(sample);
   return {};
 }

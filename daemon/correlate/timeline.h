@@ -75,6 +75,8 @@ class Timeline {
   Loop& loop_of(LoopId id, uint32_t tgid, uint32_t tid);
   Loop* find(LoopId id);
   void found(Loop& loop, const Stall& one, Findings& findings);
+  size_t most_held();
+  size_t most_samples();
   void release(Loop& loop, Findings& findings);
   LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
   uint64_t threshold_of(const Loop& loop) const {
@@ -87,6 +89,9 @@ class Timeline {
 
   uint64_t threshold_ns_;           // of a loop that has none of its own
   std::map<uint32_t, Loop> loops_;  // by row
+  size_t held_stalls_ = 0;          // at most so many
+  uint64_t stacks_ = 0;
+  bool crowded_ = false;  // with samples
   uint64_t lost_records_ = 0;
   uint64_t late_records_ = 0;
   uint64_t inconsistent_records_ = 0;

@@ -17,7 +17,8 @@ using std::chrono::milliseconds;
 constexpr int kRefill = 10;             // of the time that passes, a tenth comes back
 constexpr milliseconds kQuick{20};      // what a read may take that is no concern
 constexpr unsigned kMostDoublings = 6;  // of a pause
-constexpr size_t kMostPauses = 4096;
+constexpr int kOwnerRefill = 20;
+constexpr size_t kMostAccounts = 4096;
 
 }  // namespace
 
@@ -60,7 +61,49 @@ void BoundedReads::serve(const std::shared_ptr<Reader>& reader) {
   }
 }
 
+BoundedReads::Account& BoundedReads::account_of(const Owner& owner) {
+  auto now = Clock::now();
+  auto found = accounts_.find(owner);
+  if (found == accounts_.end()) {
+    // Those of owners that have spent nothing of late say nothing.
+    if (accounts_.size() >= kMostAccounts)
+      std::erase_if(accounts_, [&](const auto& one) {
+        return one.second.refilled + kOwnerRefill * limits_.owner_budget < now;
+      });
+    if (accounts_.size() >= kMostAccounts) accounts_.erase(accounts_.begin());
+    found = accounts_.emplace(owner, Account{.left = limits_.owner_budget, .refilled = now}).first;
+  }
+  Account& account = found->second;
+  account.left = std::min<Clock::duration>(limits_.owner_budget,
+                                           account.left + (now - account.refilled) / kOwnerRefill);
+  account.refilled = now;
+  return account;
+}
+
+bool BoundedReads::has_his_share(const Owner& owner) {
+  Account& account = account_of(owner);
+  auto of_owner = static_cast<size_t>(std::count_if(
+      stuck_.begin(), stuck_.end(), [&](const Stuck& one) { return one.owner == owner; }));
+  auto of_cgroup =
+      static_cast<size_t>(std::count_if(stuck_.begin(), stuck_.end(), [&](const Stuck& one) {
+        return one.owner.cgroup == owner.cgroup;
+      }));
+  bool has = of_owner >= limits_.most_stuck_of_owner ||
+             (of_cgroup >= limits_.most_stuck_of_cgroup && of_owner > 0) ||
+             Clock::now() < account.pause.until || account.left < limits_.least_patience;
+  if (has && !std::exchange(account.is_told, true))
+    spdlog::warn(
+        "user {}: too many reads of files or memory of his processes have not come back: for a "
+        "while none of them is read, and the others are as before",
+        owner.user);
+  return has;
+}
+
 bool BoundedReads::refuses(uint32_t tgid) {
+  return refuses_process(tgid) || (owner_of_ && has_his_share(owner_of_(tgid)));
+}
+
+bool BoundedReads::refuses_process(uint32_t tgid) {
   std::erase_if(stuck_, [](const Stuck& one) {
     std::lock_guard lock(one.reader->mutex);
     return one.reader->is_done;
@@ -74,6 +117,7 @@ bool BoundedReads::refuses(uint32_t tgid) {
 
 void BoundedReads::forget(uint32_t tgid) {
   pauses_.erase(tgid);
+  pause_shares_.remove(tgid);
   for (Stuck& one : stuck_)
     if (one.tgid == tgid) one.tgid = 0;
 }
@@ -91,22 +135,36 @@ bool BoundedReads::start_reader(uint32_t tgid) {
   return true;
 }
 
-milliseconds BoundedReads::patience() {
+milliseconds BoundedReads::patience(Account* account) {
   auto now = Clock::now();
   left_ = std::min<Clock::duration>(limits_.budget, left_ + (now - refilled_) / kRefill);
   refilled_ = now;
+  auto left = account ? std::min(left_, account->left) : left_;
   return std::max(limits_.least_patience,
-                  std::min(limits_.patience, std::chrono::duration_cast<milliseconds>(left_)));
+                  std::min(limits_.patience, std::chrono::duration_cast<milliseconds>(left)));
 }
 
-void BoundedReads::spend(Clock::duration time) {
-  if (time > kQuick) left_ = std::max(Clock::duration::zero(), left_ - time);
+void BoundedReads::spend(Clock::duration time, Account* account) {
+  if (time <= kQuick) return;
+  left_ = std::max(Clock::duration::zero(), left_ - time);
+  if (account) account->left = std::max(Clock::duration::zero(), account->left - time);
 }
 
-void BoundedReads::give_up(uint32_t tgid, milliseconds waited) {
+void BoundedReads::give_up(uint32_t tgid, const Owner& owner, milliseconds waited) {
   given_up_++;
-  stuck_.push_back({tgid, std::exchange(reader_, nullptr)});
-  if (pauses_.size() >= kMostPauses) pauses_.clear();
+  stuck_.push_back({tgid, owner, std::exchange(reader_, nullptr)});
+  if (owner_of_) {
+    Pause& together = account_of(owner).pause;
+    // Long after the last one they count anew.
+    if (Clock::now() > together.until + limits_.pause * (1U << kMostDoublings)) together = {};
+    together.times++;
+    together.until = Clock::now();
+    if (together.times > limits_.free_hangs) {
+      auto over = together.times - static_cast<unsigned>(limits_.free_hangs);
+      together.until += limits_.pause * (1U << std::min(over - 1, kMostDoublings));
+    }
+  }
+  for (uint32_t gone : pause_shares_.add(tgid, owner)) pauses_.erase(gone);
   Pause& pause = pauses_[tgid];
   pause.until = Clock::now() + limits_.pause * (1U << std::min(pause.times++, kMostDoublings));
   spdlog::warn(
@@ -117,8 +175,15 @@ void BoundedReads::give_up(uint32_t tgid, milliseconds waited) {
 }
 
 bool BoundedReads::run(uint32_t tgid, std::function<void()> work) {
-  if (refuses(tgid) || !start_reader(tgid)) return false;
-  milliseconds allowed = patience();
+  if (refuses_process(tgid)) return false;
+  Owner owner = owner_of_ ? owner_of_(tgid) : Owner{};
+  if (owner_of_ && has_his_share(owner)) {
+    shed_++;
+    return false;
+  }
+  if (!start_reader(tgid)) return false;
+  Account* account = owner_of_ ? &account_of(owner) : nullptr;
+  milliseconds allowed = patience(account);
   auto start = Clock::now();
   std::unique_lock lock(reader_->mutex);
   reader_->work = std::move(work);
@@ -128,8 +193,8 @@ bool BoundedReads::run(uint32_t tgid, std::function<void()> work) {
   reader_->is_left = !done;
   auto error = std::exchange(reader_->error, nullptr);
   lock.unlock();
-  spend(Clock::now() - start);
-  if (!done) give_up(tgid, allowed);
+  spend(Clock::now() - start, account);
+  if (!done) give_up(tgid, owner, allowed);
   if (error) std::rethrow_exception(error);
   return done;
 }

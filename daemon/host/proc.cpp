@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <climits>
@@ -16,7 +17,7 @@ namespace loopsight {
 namespace {
 
 constexpr size_t kMaxMapsBytes = 16 << 20;
-constexpr size_t kMaxMappings = 65536;
+constexpr size_t kMaxMappings = 8192;
 constexpr size_t kMaxEpollTargets = 4096;
 
 template <typename Number>
@@ -163,9 +164,33 @@ std::vector<Mapping> parse_mappings(std::string_view text) {
   return mappings;
 }
 
+// By the line: the whole of it may be megabytes, for every one of many readers that hang.
 std::vector<Mapping> read_mappings(const std::string& proc_root, uint32_t pid) {
-  auto text = read_proc_file(path_of(proc_root, pid, "maps"), kMaxMapsBytes);
-  return text ? parse_mappings(*text) : std::vector<Mapping>();
+  std::vector<Mapping> mappings;
+  Fd fd(open(path_of(proc_root, pid, "maps").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return mappings;
+  std::array<char, 65536> buffer{};
+  size_t kept = 0;  // of a line whose end is to come
+  size_t all = 0;
+  while (all < kMaxMapsBytes && mappings.size() < kMaxMappings) {
+    ssize_t got = read(fd.get(), buffer.data() + kept, buffer.size() - kept);
+    if (got <= 0) break;
+    all += static_cast<size_t>(got);
+    std::string_view text(buffer.data(), kept + static_cast<size_t>(got));
+    size_t end = text.rfind('\n');
+    if (end == std::string_view::npos) {
+      kept = text.size() < buffer.size() ? text.size() : 0;  // no line is that long
+      continue;
+    }
+    for_each_line(text.substr(0, end), [&](std::string_view line) {
+      Mapping mapping;
+      if (mappings.size() < kMaxMappings && parse_mapping(line, mapping) && mapping.executable)
+        mappings.push_back(std::move(mapping));
+    });
+    kept = text.size() - end - 1;
+    std::copy(text.end() - static_cast<ptrdiff_t>(kept), text.end(), buffer.begin());
+  }
+  return mappings;
 }
 
 Fd open_mapping(const std::string& proc_root, uint32_t pid, const Mapping& mapping) {

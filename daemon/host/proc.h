@@ -39,7 +39,8 @@ struct Mapping {
   std::string path;  // as the kernel spells it, " (deleted)" removed
 };
 
-// The file mappings of a process, in address order; at most 65536.
+// The executable file mappings of a process, in address order; at most 8192. The text may have
+// those that are not.
 std::vector<Mapping> read_mappings(const std::string& proc_root, uint32_t pid);
 std::vector<Mapping> parse_mappings(std::string_view text);
 

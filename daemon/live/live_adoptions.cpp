@@ -198,6 +198,7 @@ void LiveSource::search(uint32_t tgid, uint64_t first_ns) {
 }
 
 uint64_t LiveSource::next_ns() const {
+  if (!questions_.empty()) return 0;
   uint64_t next = beginnings_.next_ns();
   for (const auto& [tgid, search] : searched_) next = std::min(next, search.next_ns);
   return next;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/clock.h"
 #include "daemon/event/codec.h"
 #include "daemon/host/proc.h"
 #include "daemon/live/live_source.h"
@@ -169,6 +170,7 @@ Result<void> LiveSource::judge(const PollerSeen& event, const ProcessFacts& fact
         return {};
       }
     }
+    if (auto named = complete_names(tgid, stack); !named) return named;
     frames = resolve(tgid, stack);
     // Most often the frames alone tell, and nothing of the process need be read, which may hang.
     if (auto own = judge_frames(frames, loops_)) {
@@ -183,7 +185,10 @@ Result<void> LiveSource::judge(const PollerSeen& event, const ProcessFacts& fact
       }
       judgement = std::move(*judged);
     }
-    if (!judgement.is_loop && !is_at_call && stack.count > 0 && !judgement.by_object) {
+    bool is_by_frames = !judgement.is_loop && !judgement.by_object && stack.count > 0;
+    bool is_unnamed = is_by_frames && !names_are_known(tgid, stack);
+    if (is_unnamed) unnamed_++;
+    if (is_unnamed || (is_by_frames && !is_at_call)) {
       if (!record.borrowed) tracer_.ask_again(record.row, record.generation);
       return {};
     }
@@ -233,7 +238,9 @@ void LiveSource::check_left(uint32_t row, uint32_t generation, uint64_t thread_p
     return;
   auto stands = stands_below(*now, stack, outer);
   spdlog::debug("pid {} tid {}: its loop {} when it was judged", before->tgid, before->tid,
-                !stands ? "may be left" : *stands ? "runs" : "was left");
+                !stands   ? "may be left"
+                : *stands ? "runs"
+                          : "was left");
   if (stands != std::optional(false)) return;
   tracer_.disown_phase(row, generation, before->phase_start_ns);
   shown_[row] = {.generation = generation, .left_phase_ns = before->phase_start_ns};
@@ -272,7 +279,10 @@ std::vector<Frame> LiveSource::resolve(uint32_t tgid, const ls_stack& stack) con
 // A program that has just begun is made known to the kernel side, so that it can read the frames of
 // its loop's first callback; the later stages hear of it when something polls.
 Result<void> LiveSource::attend(uint64_t now_ns) {
+  constexpr uint64_t kMostNs = 50'000'000;
+  uint64_t start = monotonic_now_ns();
   for (uint32_t tgid : beginnings_.due(now_ns)) {
+    if (monotonic_now_ns() - start > kMostNs) break;  // the others are met at their poll calls
     if (known_.contains(tgid) || layouts_.contains(tgid)) {
       beginnings_.settle(tgid);
       continue;

@@ -12,7 +12,6 @@
 namespace loopsight {
 namespace {
 
-constexpr size_t kMaxProcesses = 4096;
 constexpr size_t kMaxReads = 16384;            // of one look
 constexpr uint64_t kTickBudgetNs = 5'000'000;  // for all looks of one tick
 constexpr uint64_t kLookNs = 1'000'000'000;    // between looks at a process
@@ -45,9 +44,10 @@ bool is_news(const std::vector<SeenPool>& before, const std::vector<SeenPool>& a
 }  // namespace
 
 void LivePools::watch(uint32_t tgid, const ls_python& python) {
-  if (processes_.size() >= kMaxProcesses) return;
-  processes_.try_emplace(
+  if (processes_.contains(tgid)) return;
+  processes_.emplace(
       tgid, Process{.python = python, .pools = std::make_shared<ThreadPools>(tgid, python)});
+  for (uint32_t gone : shares_.add(tgid, owner_of_(tgid))) processes_.erase(gone);
 }
 
 // What the process computes meanwhile, for the advice.

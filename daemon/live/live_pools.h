@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/base/fair_shares.h"
 #include "daemon/event/event.h"
 #include "daemon/host/bounded_reads.h"
 #include "daemon/host/remote_memory.h"
@@ -34,9 +35,13 @@ class LivePools {
         cgroup_root_(std::move(cgroup_root)),
         open_(std::move(open)) {}
 
+  void charge_by(std::function<Owner(uint32_t tgid)> owner_of) { owner_of_ = std::move(owner_of); }
   // A process that has an event loop. Known already: nothing changes.
   void watch(uint32_t tgid, const ls_python& python);
-  void forget(uint32_t tgid) { processes_.erase(tgid); }
+  void forget(uint32_t tgid) {
+    processes_.erase(tgid);
+    shares_.remove(tgid);
+  }
 
   // Looks at the processes that are due; gives what is new.
   std::vector<PoolState> look(uint64_t now_ns);
@@ -64,7 +69,10 @@ class LivePools {
   std::string cgroup_root_;
   Open open_;
   std::map<uint32_t, Process> processes_;  // by tgid
-  uint32_t last_ = 0;                      // tgid of the one that was looked at last
+  static constexpr size_t kMaxProcesses = 4096;
+  FairShares<uint32_t> shares_{kMaxProcesses};
+  std::function<Owner(uint32_t tgid)> owner_of_ = [](uint32_t) { return Owner{}; };
+  uint32_t last_ = 0;  // tgid of the one that was looked at last
 };
 
 }  // namespace loopsight

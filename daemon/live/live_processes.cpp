@@ -18,8 +18,10 @@ void LiveSource::forget_names(uint32_t tgid) {
   reads_->forget(tgid);
   pools_.forget(tgid);
   source_requests_.forget(tgid);
-  sources_asked_.erase(sources_asked_.lower_bound({tgid, "", 0, 0}),
-                       sources_asked_.lower_bound({tgid + 1, "", 0, 0}));
+  auto first = sources_asked_.lower_bound({tgid, "", 0, 0});
+  auto last = sources_asked_.lower_bound({tgid + 1, "", 0, 0});
+  for (auto asked = first; asked != last; ++asked) asked_shares_.remove(*asked);
+  sources_asked_.erase(first, last);
 }
 
 // Processes whose end was lost are forgotten; those that were no Python may have become one.
@@ -40,6 +42,8 @@ void LiveSource::reconcile(uint64_t now_ns) {
       tracer_.forget_process(entry->first);
       forget_names(entry->first);
       probes_.on_exit(entry->first, now_ns);
+      known_shares_.remove(entry->first);
+      owners_->forget(entry->first);
       entry = known_.erase(entry);
       continue;
     }

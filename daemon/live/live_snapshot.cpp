@@ -17,14 +17,19 @@ Snapshot LiveSource::snapshot() const {
   for (size_t i = 0; i < LS_GROUPS; i++) {
     if (i == LS_GROUP_FUNCTIONS) continue;  // only a trace counts calls
     snapshot.probes.emplace_back(kProbeGroupNames[i], own.attached[i]);
-    OptionalProbeMetric metric{.name = kProbeGroupNames[i],
-                               .hits = own.hits[i],
-                               .cost_ns = own.cost_ns[i],
-                               .shed = {{"ceiling", own.shed[i]}}};
+    OptionalProbeMetric metric{
+        .name = kProbeGroupNames[i],
+        .hits = own.hits[i],
+        .cost_ns = own.cost_ns[i],
+        .shed = {{"ceiling", own.shed[i]}, {"process_ceiling", own.shed_processes[i]}}};
     if (i == LS_GROUP_AUDIT) metric.shed.emplace_back("process_budget", own.audit_refused);
     snapshot.optional_probes.push_back(std::move(metric));
   }
   auto counters = tracer_.counters();
+  auto shed_of = [&](ls_shed what) {
+    auto found = shed_.find(what);
+    return found == shed_.end() ? 0 : found->second;
+  };
   const Timeline& timeline = pipeline_.timeline();
   snapshot.lost = {{"ring_full", counters[LS_COUNT_RING_FULL]},
                    {"loop_table_full", counters[LS_COUNT_LOOPS_FULL]},
@@ -48,6 +53,14 @@ Snapshot LiveSource::snapshot() const {
                         {"unmatched_probe", counters[LS_COUNT_PROBE_UNMATCHED]},
                         {"unreadable_argument", counters[LS_COUNT_ARGUMENT_UNREADABLE]},
                         {"read_given_up", reads_->given_up()},
+                        {"read_over_share", reads_->shed()},
+                        {"row_over_share", shed_of(LS_SHED_ROWS)},
+                        {"process_over_share", shed_of(LS_SHED_PROCESSES)},
+                        {"record_over_share", shed_of(LS_SHED_RECORDS)},
+                        {"question_over_share", shed_of(LS_SHED_QUESTIONS)},
+                        {"name_over_share", pipeline_.codes().dropped()},
+                        {"yielded_label", pipeline_.totals().yielded_labels()},
+                        {"unnamed_poller", unnamed_},
                         {"unreadable_probe_site", own.unreadable_sites},
                         {"untrusted_interpreter", own.untrusted_files}};
   auto sources = source_requests_.counts();

@@ -23,7 +23,7 @@ constexpr uint64_t kReadAgainNs = 5'000'000'000;
 constexpr uint64_t kShowNs = 1'000'000'000;      // how often a healthy loop's state is looked at
 constexpr uint64_t kShowIdleNs = 5'000'000'000;  // and that of one that does nothing
 constexpr uint64_t kFollowNs = 300'000'000'000;
-constexpr size_t kMaxKnown = LS_MAX_PROCESSES;
+constexpr uint64_t kMostOfRecordsNs = 100'000'000;  // then it is the others' turn
 
 }  // namespace
 
@@ -32,10 +32,32 @@ LiveSource::LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* reco
     : tracer_(tracer),
       pipeline_(pipeline),
       recorder_(recorder),
+      owners_(std::make_shared<Owners>(proc_root)),
       reader_(proc_root, reads_),
       probes_(tracer, reader_, probes, count_functions),
       source_requests_(proc_root, reads_),
-      pools_(std::move(proc_root), reads_) {}
+      pools_(std::move(proc_root), reads_),
+      known_shares_(tracer.sizes().processes),
+      exec_shares_(tracer.sizes().processes) {
+  auto owner_of = [owners = owners_](uint32_t tgid) { return owners->of(tgid); };
+  reads_->charge_by(owner_of);
+  pipeline_.charge_by(owner_of);
+  pools_.charge_by(owner_of);
+  source_requests_.charge_by(owner_of);
+  probes_.charge_by(owner_of);
+}
+
+void LiveSource::know(const ProcessFacts& facts) {
+  known_[facts.tgid] = facts;
+  for (uint32_t gone : known_shares_.add(facts.tgid, owners_->of(facts.tgid))) known_.erase(gone);
+}
+
+// What is no Python is listed only to save it a question, so it leaves room for what is.
+void LiveSource::list_process(uint32_t tgid, ls_process_state state) {
+  bool may_add =
+      state != LS_PROCESS_OTHER || tracer_.listed_count() < tracer_.sizes().processes / 2;
+  if (!tracer_.set_process(tgid, state, may_add)) unlisted_++;
+}
 
 Result<void> LiveSource::add(std::span<const std::byte> bytes) {
   if (recorder_)
@@ -46,12 +68,12 @@ Result<void> LiveSource::add(std::span<const std::byte> bytes) {
 // Says to the pipeline and to the kernel what a process is.
 Result<void> LiveSource::describe(ProcessFacts facts, uint64_t now_ns) {
   if (auto guarded = guard_names(facts, now_ns); !guarded) return guarded;
-  if (known_.size() >= kMaxKnown) known_.clear();
-  known_[facts.tgid] = facts;
+  owners_->forget(facts.tgid);  // it may have become another user
+  know(facts);
   if (facts.start_ticks == 0) return {};  // it has ended, and the kernel side has forgotten it
   if (facts.unread) {                     // as unknown as it was; so are its children
     unread_.insert(facts.tgid);
-    if (!tracer_.set_process(facts.tgid, LS_PROCESS_UNDECIDED)) unlisted_++;
+    list_process(facts.tgid, LS_PROCESS_UNDECIDED);
     return {};
   }
   bool watched = facts.is_python && policy_of(facts).watch;
@@ -60,7 +82,7 @@ Result<void> LiveSource::describe(ProcessFacts facts, uint64_t now_ns) {
   else
     unwatched_.erase(facts.tgid);
   auto state = watched ? LS_PROCESS_PYTHON : LS_PROCESS_OTHER;
-  if (!tracer_.set_process(facts.tgid, state)) unlisted_++;
+  list_process(facts.tgid, state);
   if (!facts.is_python && !facts.python.empty())
     spdlog::warn("pid {} is not watched: {}", facts.tgid, facts.why_not);
   if (!watched) return {};
@@ -110,16 +132,23 @@ Result<void> LiveSource::watch(uint32_t tgid) {
 
 Result<void> LiveSource::poll(int timeout_ms) {
   Result<void> result;
-  auto polled = tracer_.poll(timeout_ms, [&](std::span<const std::byte> bytes) {
-    if (auto handled = on_record(bytes); !handled) result = handled;
-  });
-  return polled ? result : polled;
+  uint64_t start = monotonic_now_ns();
+  answering_ns_ = 0;
+  auto polled = tracer_.poll(
+      timeout_ms,
+      [&](std::span<const std::byte> bytes) {
+        if (auto handled = on_record(bytes); !handled) result = handled;
+      },
+      [&] { return monotonic_now_ns() - start > kMostOfRecordsNs; });
+  if (!polled) return polled;
+  return result ? answer_some() : result;
 }
 
 Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
   auto event = decode(bytes);
   if (event) {
     if (const auto* end = std::get_if<LoopEnded>(&*event)) {
+      if (auto answered = answer_last_of(*end); !answered) return answered;
       const ls_loop_end& record = end->record;
       auto loop = tracer_.read_row(record.row);
       if (loop && loop->generation == record.generation) {
@@ -155,18 +184,22 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     poller_stack_ = *stack;
     return {};
   }
-  if (const auto* poller = std::get_if<PollerSeen>(&*event)) return on_poller(*poller);
+  if (const auto* poller = std::get_if<PollerSeen>(&*event)) return take_question(*poller);
   if (const auto* stall = std::get_if<StallEnded>(&*event)) follow_wakers(*stall);
   if (const auto* exec = std::get_if<ProcessExec>(&*event)) {
     uint32_t tgid = exec->record.header.tgid;
     // What was said of it before the exec may have reached the kernel after it.
     forget_names(tgid);
     probes_.on_exit(tgid, exec->record.header.time_ns);
-    if (execs_.size() >= kMaxKnown) execs_.clear();
+    owners_->forget(tgid);
+    for (uint32_t gone : exec_shares_.add(tgid, owners_->of(tgid))) execs_.erase(gone);
     // At once: the clocks of a suspended machine go apart.
     execs_[tgid] = static_cast<int64_t>(WallClock::live().realtime_ns(exec->record.header.time_ns));
+    known_shares_.remove(tgid);
     if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
     beginnings_.on_exec(tgid, exec->record.header.time_ns);
+  } else if (const auto* fork = std::get_if<ProcessFork>(&*event)) {
+    owners_->on_fork(fork->record.parent_tgid, fork->record.header.tgid);
   } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
     on_exit(*exit);
   }
@@ -180,11 +213,14 @@ void LiveSource::on_exit(const ProcessExit& event) {
     auto ticks = read_start_ticks(reader_.proc_root(), tgid);
     if (!ticks || *ticks == known->second.start_ticks) tracer_.forget_process(tgid);
     known_.erase(known);
+    known_shares_.remove(tgid);
   }
   probes_.on_exit(tgid, event.record.header.time_ns);
   forget_names(tgid);
   reader_.forget(tgid);
   execs_.erase(tgid);
+  exec_shares_.remove(tgid);
+  owners_->forget(tgid);
   beginnings_.on_exit(tgid);
 }
 
@@ -272,6 +308,17 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
 }
 
 Result<void> LiveSource::finish(uint64_t now_ns) {
+  constexpr uint64_t kMostNs = 1'000'000'000;
+  Result<void> result;
+  auto polled = tracer_.poll(0, [&](std::span<const std::byte> bytes) {
+    if (auto handled = on_record(bytes); !handled) result = handled;
+  });
+  if (!polled || !result) return polled ? result : polled;
+  for (uint64_t start = monotonic_now_ns(); monotonic_now_ns() - start < kMostNs;) {
+    auto question = questions_.pop();
+    if (!question) break;
+    if (auto answered = answer(*question); !answered) return answered;
+  }
   for (uint32_t row : tracer_.used_rows()) {
     auto loop = tracer_.read_row(row);
     if (!loop || loop->flags & LS_LOOP_REJECTED) continue;

@@ -16,10 +16,13 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/fair_queue.h"
+#include "daemon/base/fair_shares.h"
 #include "daemon/base/result.h"
 #include "daemon/config/configuration.h"
 #include "daemon/event/recording.h"
 #include "daemon/host/bounded_reads.h"
+#include "daemon/host/owners.h"
 #include "daemon/live/beginnings.h"
 #include "daemon/live/live_pools.h"
 #include "daemon/live/refused_pollers.h"
@@ -80,6 +83,16 @@ class LiveSource {
  private:
   Result<void> on_record(std::span<const std::byte> bytes);
   Result<void> add(std::span<const std::byte> bytes);
+  // A poll call whose judgement may take a while, with the frames at it.
+  struct Question {
+    PollerSeen poller;
+    std::optional<StackSeen> stack;
+  };
+  Result<void> take_question(const PollerSeen& poller);
+  Result<void> answer(Question& question);
+  Result<void> answer_some();
+  Result<void> answer_last_of(const LoopEnded& event);
+  bool may_read_source(const Owner& owner, uint64_t now_ns);
   Result<void> on_poller(const PollerSeen& event);
   Result<void> describe(ProcessFacts facts, uint64_t now_ns);
   WorkloadPolicy policy_of(const ProcessFacts& facts) const;
@@ -126,10 +139,17 @@ class LiveSource {
   void reconcile(uint64_t now_ns);
   void read_again(uint64_t now_ns);
   bool is_open(const ls_loop& loop) const;
+  void know(const ProcessFacts& facts);
+  void list_process(uint32_t tgid, ls_process_state state);
+  bool names_are_known(uint32_t tgid, const ls_stack& stack) const;
+  Result<void> complete_names(uint32_t tgid, const ls_stack& stack);
+  bool may_learn(uint32_t tgid, uint64_t now_ns);
+  void note_offenders();
 
   Tracer& tracer_;
   Pipeline& pipeline_;
   RecordingWriter* recorder_;
+  std::shared_ptr<Owners> owners_;
   std::shared_ptr<BoundedReads> reads_ = std::make_shared<BoundedReads>();
   ProcessReader reader_;
   UsdtPolicy probes_;
@@ -146,6 +166,7 @@ class LiveSource {
   std::set<uint32_t> unread_;               // of these, those of which reads were given up
   bool unjudged_ = false;                   // pollers that are to be asked for again
   std::optional<StackSeen> poller_stack_;   // of the poller record that follows
+  FairShares<uint32_t> known_shares_;
   struct Shown {
     uint32_t generation = 0;
     uint64_t iterations = 0;
@@ -171,10 +192,21 @@ class LiveSource {
   std::map<uint32_t, Search> searched_;    // processes without a loop yet, by tgid
   std::map<uint32_t, ls_python> layouts_;  // by tgid
   std::map<uint32_t, int64_t> execs_;      // when it was seen, CLOCK_REALTIME ns, by tgid
+  FairShares<uint32_t> exec_shares_;
   using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;
   std::set<SourceKey> sources_asked_;  // tgid, file, lines
-  uint64_t follow_until_ns_ = 0;       // who wakes loops that wait for locks
+  static constexpr size_t kMaxAsked = 65536;
+  FairShares<SourceKey> asked_shares_{kMaxAsked};
+  uint64_t follow_until_ns_ = 0;  // who wakes loops that wait for locks
   uint64_t lost_ = 0;
+  static constexpr size_t kMostQuestions = 8192;
+  FairQueue<Question> questions_{kMostQuestions};
+  uint64_t answering_ns_ = 0;             // spent on answers since the records were last looked at
+  std::map<Owner, uint64_t> sources_ns_;  // up to when an owner's reads of sources are paid for
+  std::map<Owner, uint64_t> learned_ns_;  // when names of an owner's code were last read
+  uint64_t unnamed_ = 0;                  // poll calls that were not judged for want of names
+  std::map<ls_shed, uint64_t> shed_;
+  std::set<std::pair<uint32_t, uint32_t>> said_shed_;  // user and enum ls_shed
   uint64_t unlisted_ = 0;         // processes that the process table had no room for
   std::set<uint32_t> said_full_;  // counters of full tables
   uint64_t rejected_ = 0;

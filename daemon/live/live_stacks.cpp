@@ -4,12 +4,18 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/clock.h"
 #include "daemon/event/codec.h"
 #include "daemon/host/proc.h"
 #include "daemon/live/live_source.h"
 #include "daemon/python/plumbing.h"
 
 namespace loopsight {
+namespace {
+
+constexpr uint64_t kSourceFactor = 20;  // a twentieth of the time may go to one owner's sources
+
+}  // namespace
 
 // When the program of a process began, by CLOCK_REALTIME: at its exec where we saw it, else when
 // the process started.
@@ -18,10 +24,41 @@ int64_t LiveSource::program_start_ns(uint32_t tgid) const {
   return process_start_ns(reader_.proc_root(), tgid);
 }
 
+bool LiveSource::names_are_known(uint32_t tgid, const ls_stack& stack) const {
+  return std::all_of(stack.frames, stack.frames + std::min<uint32_t>(stack.count, LS_MAX_FRAMES),
+                     [&](const ls_frame& one) { return pipeline_.knows_code(tgid, one); });
+}
+
+// However many names an owner lacks, reading them takes a small part of our time.
+bool LiveSource::may_learn(uint32_t tgid, uint64_t now_ns) {
+  constexpr uint64_t kApartNs = 10'000'000;
+  constexpr size_t kMostOwners = 4096;
+  Owner owner = owners_->of(tgid);
+  auto found = learned_ns_.find(owner);
+  if (found != learned_ns_.end() && now_ns < found->second + kApartNs) return false;
+  if (learned_ns_.size() >= kMostOwners)
+    std::erase_if(learned_ns_, [&](const auto& one) { return now_ns >= one.second + kApartNs; });
+  if (found == learned_ns_.end() && learned_ns_.size() >= kMostOwners) return false;
+  learned_ns_[owner] = now_ns;
+  return true;
+}
+
+// Names that had to go, or did not come: the kernel side is to send them with the next stack, and
+// meanwhile they are read.
+Result<void> LiveSource::complete_names(uint32_t tgid, const ls_stack& stack) {
+  if (names_are_known(tgid, stack)) return {};
+  for (uint32_t i = 0; i < std::min<uint32_t>(stack.count, LS_MAX_FRAMES); i++)
+    if (const ls_frame& one = stack.frames[i]; !pipeline_.knows_code(tgid, one))
+      tracer_.forget_code(tgid, one.code, one.identity);
+  auto layout = layouts_.find(tgid);
+  return layout == layouts_.end() ? Result<void>() : learn_codes(tgid, layout->second, stack);
+}
+
 // Reads the source lines of the two frames of a stack that a report shows by their expression.
 Result<void> LiveSource::on_stack(const StackSeen& event) {
-  constexpr size_t kMaxAsked = 65536;
   uint32_t tgid = event.record.header.tgid;
+  if (may_learn(tgid, event.record.header.time_ns))
+    if (auto named = complete_names(tgid, event.record.stack); !named) return named;
   uint64_t seen_ns = event.record.source == LS_STACK_OF_WAIT ? event.record.slice_start_ns
                                                              : event.record.header.time_ns;
   auto frames = pipeline_.resolve(event);
@@ -29,15 +66,27 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
   for (const Frame* frame : {std::as_const(frames).data(), find_culprit(frames)}) {
     if (!frame || frame->end_column == 0) continue;
     SourceKey key{tgid, frame->file, frame->line, frame->end_line};
-    if (sources_asked_.size() >= kMaxAsked) sources_asked_.clear();
     if (!sources_asked_.insert(key).second) continue;
+    for (const SourceKey& gone : asked_shares_.add(key, owners_->of(tgid), 1, tgid))
+      sources_asked_.erase(gone);
+    Owner owner = owners_->of(tgid);
+    uint64_t start = monotonic_now_ns();
+    if (!may_read_source(owner, start)) {
+      sources_asked_.erase(key);
+      asked_shares_.remove(key);
+      continue;
+    }
     auto lines = source_requests_.read({.tgid = tgid,
                                         .file = frame->file,
                                         .first = frame->line,
                                         .last = frame->end_line,
                                         .seen_ns = seen_ns,
                                         .started_ns = program_start_ns(tgid)});
-    if (!lines) sources_asked_.erase(key);
+    sources_ns_[owner] += (monotonic_now_ns() - start) * kSourceFactor;
+    if (!lines) {
+      sources_asked_.erase(key);
+      asked_shares_.remove(key);
+    }
     if (!lines || !*lines) continue;
     SourceSeen source{.time_ns = event.record.header.time_ns,
                       .tgid = tgid,

@@ -28,6 +28,9 @@ class ProbeGovernor {
   // kWindowNs; between them it decides nothing.
   std::vector<Decision> on_costs(const std::array<uint64_t, LS_GROUPS>& cost_ns, uint64_t now_ns);
 
+  // What it was shed for has been shed otherwise.
+  void keep(ls_probe_group group) { groups_[group].until_ns = groups_[group].pause_ns = 0; }
+
   bool is_shed(ls_probe_group group) const { return groups_[group].until_ns != 0; }
 
   static constexpr uint64_t kWindowNs = 5'000'000'000;

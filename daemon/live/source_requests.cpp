@@ -14,7 +14,6 @@
 namespace loopsight {
 namespace {
 
-constexpr size_t kMostKnown = 65536;
 constexpr size_t kMostPauses = 4096;
 constexpr unsigned kMostDoublings = 6;
 constexpr std::chrono::seconds kPause{10};
@@ -82,9 +81,10 @@ void SourceRequests::on_process(uint32_t tgid) {
     Fd process = open_process(root, tgid);
     return process ? read_image(process) : std::nullopt;
   });
-  if (known_.size() >= kMostKnown) known_.clear();
-  known_.erase(tgid);
-  if (image && *image) known_[tgid] = {.image = std::move(**image), .since_ns = monotonic_now_ns()};
+  forget(tgid);
+  if (!image || !*image) return;
+  known_[tgid] = {.image = std::move(**image), .since_ns = monotonic_now_ns()};
+  for (uint32_t gone : shares_.add(tgid, owner_of_(tgid))) known_.erase(gone);
 }
 
 bool SourceRequests::pauses(uint32_t user) const {
@@ -93,7 +93,10 @@ bool SourceRequests::pauses(uint32_t user) const {
 }
 
 void SourceRequests::note_hang(uint32_t user) {
-  if (pauses_.size() >= kMostPauses) pauses_.clear();
+  if (pauses_.size() >= kMostPauses)
+    pauses_.erase(std::min_element(
+        pauses_.begin(), pauses_.end(),
+        [](const auto& a, const auto& b) { return a.second.until < b.second.until; }));
   Pause& pause = pauses_[user];
   pause.until =
       std::chrono::steady_clock::now() + kPause * (1U << std::min(pause.times++, kMostDoublings));

@@ -4,11 +4,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "daemon/base/fair_shares.h"
 #include "daemon/host/bounded_reads.h"
 #include "daemon/host/program_image.h"
 #include "daemon/host/source_reader.h"
@@ -37,11 +39,16 @@ class SourceRequests {
   // Until then nothing is read.
   void serve_by(std::shared_ptr<SourceReader> reader) { reader_ = std::move(reader); }
 
+  void charge_by(std::function<Owner(uint32_t tgid)> owner_of) { owner_of_ = std::move(owner_of); }
+
   // Remembers which program a process runs now, and with whose rights. Call it before the kernel is
   // told how to read its frames, so that no frame is older.
   void on_process(uint32_t tgid);
   // It has ended, or runs another program.
-  void forget(uint32_t tgid) { known_.erase(tgid); }
+  void forget(uint32_t tgid) {
+    known_.erase(tgid);
+    shares_.remove(tgid);
+  }
 
   // The lines; none where the program that was seen there may not read them, now or later; nothing
   // where they may be had the next time. A look before and one after the read must show the program
@@ -69,7 +76,10 @@ class SourceRequests {
   std::string proc_root_;
   std::shared_ptr<BoundedReads> reads_;
   std::shared_ptr<SourceReader> reader_;
-  std::map<uint32_t, Known> known_;   // by tgid
+  std::map<uint32_t, Known> known_;  // by tgid
+  static constexpr size_t kMostKnown = 65536;
+  FairShares<uint32_t> shares_{kMostKnown};
+  std::function<Owner(uint32_t tgid)> owner_of_ = [](uint32_t) { return Owner{}; };
   std::map<uint32_t, Pause> pauses_;  // by user, after files of which a read did not come back
   uint64_t discarded_ = 0;
 };

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxFiles = 256;  // attached to at once
 constexpr size_t kMaxKnown = 4096;
+constexpr size_t kMaxSingle = 256;            // processes of a file that are attached to one by one
 constexpr uint64_t kKeepNs = 60'000'000'000;  // attached to a file that nobody runs
 constexpr uint64_t kLookNs = 1'000'000'000;
 constexpr double kAuditShare = 0.01;  // of a process's CPU time
@@ -43,15 +44,15 @@ void UsdtPolicy::on_process(uint32_t tgid, bool audit, uint64_t now_ns) {
   auto found = reader_.find_python(tgid);
   if (!found || found->file.probes.sites.empty()) return;
   if (!found->file.trusted) {
-    if (untrusted_.size() >= kMaxKnown) untrusted_.clear();
-    if (untrusted_.insert(found->identity).second)
+    if (untrusted_.size() < kMaxKnown && untrusted_.insert(found->identity).second)
       spdlog::info(
           "the probes of {} are not used: the file belongs to user {} or others may write to it; "
           "collections and imports are inferred",
           clean_text(found->mapping.path, 200), found->file.owner);
     return;
   }
-  if (keys_.size() >= kMaxKnown) keys_.clear();
+  if (keys_.size() >= kMaxKnown)  // what nobody runs is found again
+    std::erase_if(keys_, [&](const auto& one) { return !files_.contains(one.second); });
   auto known = keys_.find(found->identity);
   if (known == keys_.end()) {
     auto real = tracer_.real_file(tgid, found->mapping.start);
@@ -87,9 +88,17 @@ void UsdtPolicy::on_exit(uint32_t tgid, uint64_t now_ns) {
   if (auto entry = files_.find(known->second); entry != files_.end()) {
     entry->second.processes.erase(tgid);
     entry->second.audited.erase(tgid);
+    for (size_t i = 0; i < LS_GROUPS; i++) {
+      auto& single = entry->second.single[i];
+      if (auto one = single.find(tgid); one != single.end()) {
+        if (one->second != 0) tracer_.detach_sites(std::span(&one->second, 1));
+        single.erase(one);
+      }
+    }
     if (entry->second.processes.empty()) entry->second.unused_since_ns = now_ns;
   }
   by_process_.erase(known);
+  for (auto& excluded : excluded_) excluded.erase(tgid);
 }
 
 bool UsdtPolicy::is_wanted(const File& file, ls_probe_group group, uint64_t now_ns) const {
@@ -103,32 +112,58 @@ bool UsdtPolicy::is_wanted(const File& file, ls_probe_group group, uint64_t now_
   }
 }
 
+void UsdtPolicy::attach(File& file, ls_probe_group group, uint32_t tgid, uint32_t& handle) {
+  std::vector<ProbeSite> sites;
+  for (const ProbeSite& site : file.sites)
+    if (group_of(site.spec.kind) == group) sites.push_back(site);
+  if (sites.empty()) return;
+  if (site_cost_ns_ == 0) {
+    site_cost_ns_ = tracer_.site_cost_ns();
+    own_hits_ = tracer_.site_hits();
+    costed_hits_ = own_hits_;
+    spdlog::debug("a hit of a probe costs {} ns", site_cost_ns_);
+  }
+  auto attached = tracer_.attach_sites(group, file.fd.get(), sites, tgid);
+  if (attached) {
+    handle = *attached;
+    return;
+  }
+  if (tgid != 0) return;  // it has ended
+  file.failed[group] = true;
+  spdlog::warn("{}: probe {}: {}", file.name, kProbeGroupNames[group], attached.error().message);
+}
+
+// To the file where nobody is left out, else to each process that is not.
+void UsdtPolicy::update_group(File& file, ls_probe_group group, bool wanted) {
+  const auto& excluded = excluded_[group];
+  bool one_by_one = wanted && std::any_of(file.processes.begin(), file.processes.end(),
+                                          [&](uint32_t tgid) { return excluded.contains(tgid); });
+  std::vector<uint32_t> gone;
+  uint32_t& whole = file.handles[group];
+  if ((!wanted || one_by_one) && whole != 0) gone.push_back(std::exchange(whole, 0));
+  std::erase_if(file.single[group], [&](const auto& one) {
+    if (one_by_one && file.processes.contains(one.first) && !excluded.contains(one.first))
+      return false;
+    if (one.second != 0) gone.push_back(one.second);
+    return true;
+  });
+  if (!gone.empty()) tracer_.detach_sites(gone);
+  if (!wanted || file.failed[group]) return;
+  if (!one_by_one) {
+    if (whole == 0) attach(file, group, 0, whole);
+    return;
+  }
+  for (uint32_t tgid : file.processes) {
+    if (excluded.contains(tgid) || file.single[group].size() >= kMaxSingle) continue;
+    if (auto [place, is_new] = file.single[group].try_emplace(tgid, 0); is_new)
+      attach(file, group, tgid, place->second);
+  }
+}
+
 void UsdtPolicy::update(File& file, uint64_t now_ns) {
   for (uint32_t i = 0; i < LS_GROUPS; i++) {
     auto group = static_cast<ls_probe_group>(i);
-    bool wanted = is_wanted(file, group, now_ns);
-    if (!wanted && file.handles[i] != 0) {
-      tracer_.detach_sites(std::span(&file.handles[i], 1));
-      file.handles[i] = 0;
-    }
-    if (!wanted || file.handles[i] != 0 || file.failed[i]) continue;
-    std::vector<ProbeSite> sites;
-    for (const ProbeSite& site : file.sites)
-      if (group_of(site.spec.kind) == group) sites.push_back(site);
-    if (sites.empty()) continue;
-    if (site_cost_ns_ == 0) {
-      site_cost_ns_ = tracer_.site_cost_ns();
-      own_hits_ = tracer_.site_hits();
-      costed_hits_ = own_hits_;
-      spdlog::debug("a hit of a probe costs {} ns", site_cost_ns_);
-    }
-    auto handle = tracer_.attach_sites(group, file.fd.get(), sites);
-    if (handle) {
-      file.handles[i] = *handle;
-      continue;
-    }
-    file.failed[i] = true;
-    spdlog::warn("{}: probe {}: {}", file.name, kProbeGroupNames[i], handle.error().message);
+    update_group(file, group, is_wanted(file, group, now_ns));
   }
 }
 
@@ -140,6 +175,9 @@ void UsdtPolicy::let_go(File& file) {
   std::vector<uint32_t> handles;
   for (uint32_t& handle : file.handles)
     if (handle != 0) handles.push_back(std::exchange(handle, 0));
+  for (auto& processes : file.single)
+    for (const auto& [tgid, handle] : std::exchange(processes, {}))
+      if (handle != 0) handles.push_back(handle);
   tracer_.detach_sites(handles);
 }
 
@@ -158,6 +196,7 @@ void UsdtPolicy::add_costs() {
     for (const ProgramCost& program : programs)
       if (program.name == kPrograms[i] && program.runs > 0)
         of_program_ns = program.run_time_ns / program.runs;
+    program_ns_[i] = of_program_ns;
     uint64_t fresh = hits[i] - std::min(costed_hits_[i], hits[i]);
     cost_ns_[i] += fresh * (site_cost_ns_ + of_program_ns);
     costed_hits_[i] = hits[i];
@@ -183,6 +222,57 @@ void UsdtPolicy::on_excess(const AuditBudget::Excess& excess, uint64_t now_ns) {
   update(file, now_ns);
 }
 
+std::map<uint32_t, uint64_t> UsdtPolicy::costs_since_last_look(ls_probe_group group) {
+  std::map<uint32_t, uint64_t> costs;
+  for (const auto& [tgid, hits] : tracer_.process_hits()) {
+    auto before = looked_hits_.find(tgid);
+    uint64_t old = before == looked_hits_.end() ? 0 : before->second[group];
+    if (hits[group] > old) costs[tgid] = (hits[group] - old) * (site_cost_ns_ + program_ns_[group]);
+  }
+  return costs;
+}
+
+// Takes the probes of a group off the processes that cost most, beginning with those of the owner
+// that costs most, until the rest is below the ceiling. False where nobody would be left.
+bool UsdtPolicy::shed_dearest(ls_probe_group group, uint64_t now_ns) {
+  auto costs = costs_since_last_look(group);
+  std::map<Owner, uint64_t> of_owner;
+  uint64_t total = 0;
+  for (const auto& [tgid, ns] : costs) {
+    of_owner[owner_of_(tgid)] += ns;
+    total += ns;
+  }
+  std::vector<std::pair<uint32_t, uint64_t>> order(costs.begin(), costs.end());
+  std::sort(order.begin(), order.end(), [&](const auto& a, const auto& b) {
+    return std::pair(of_owner[owner_of_(a.first)], a.second) >
+           std::pair(of_owner[owner_of_(b.first)], b.second);
+  });
+  auto window = static_cast<double>(now_ns - last_window_ns_);
+  std::vector<uint32_t> chosen;
+  for (const auto& [tgid, ns] : order) {
+    if (static_cast<double>(total) <= window * config_.cost_limit / 2) break;
+    total -= ns;
+    if (by_process_.contains(tgid)) chosen.push_back(tgid);
+  }
+  auto& excluded = excluded_[group];
+  if (chosen.empty() || excluded.size() + chosen.size() >= by_process_.size()) return false;
+  for (uint32_t tgid : chosen) {
+    Excluded& one = excluded[tgid];
+    one.pause_ns = ProbeGovernor::kFirstPauseNs;
+    one.until_ns = now_ns + one.pause_ns;
+    shed_processes_[group]++;
+    Owner owner = owner_of_(tgid);
+    if (said_.size() < kMaxKnown && said_.insert({owner, group}).second)
+      spdlog::warn(
+          "probe {} is taken off pid {} of user {}: it cost {:.2g} % of a core; it is tried again "
+          "in "
+          "{:.0f} minutes, and others keep it",
+          kProbeGroupNames[group], tgid, owner.user,
+          static_cast<double>(costs[tgid]) / window * 100, minutes(one.pause_ns));
+  }
+  return true;
+}
+
 void UsdtPolicy::tick(uint64_t now_ns) {
   // The costs are a system call for each program and each process that raised events.
   if (files_.empty() || now_ns < next_look_ns_) return;
@@ -202,13 +292,22 @@ void UsdtPolicy::tick(uint64_t now_ns) {
     ++entry;
   }
   auto cpu_time = [&](uint32_t tgid) { return read_cpu_time_ns(reader_.proc_root(), tgid); };
-  for (const auto& excess : budget_.on_hits(tracer_.audit_hits(), site_cost_ns_, cpu_time, now_ns))
+  std::map<uint32_t, uint64_t> audited;
+  if (config_.audit || std::any_of(files_.begin(), files_.end(), [](const auto& file) {
+        return file.second.handles[LS_GROUP_AUDIT] != 0;
+      }))
+    for (const auto& [tgid, hits] : tracer_.process_hits())
+      if (hits[LS_GROUP_AUDIT] > 0) audited[tgid] = hits[LS_GROUP_AUDIT];
+  for (const auto& excess : budget_.on_hits(audited, site_cost_ns_, cpu_time, now_ns))
     on_excess(excess, now_ns);
+  restore_processes(now_ns);
   add_costs();
   for (const auto& decision : governor_.on_costs(cost_ns_, now_ns)) {
     const char* name = kProbeGroupNames[decision.group];
     if (decision.attach) {
       spdlog::info("probe {} is attached again", name);
+    } else if (shed_dearest(decision.group, now_ns)) {
+      governor_.keep(decision.group);
     } else {
       shed_[decision.group]++;
       spdlog::warn(
@@ -220,6 +319,18 @@ void UsdtPolicy::tick(uint64_t now_ns) {
     }
     update_all(now_ns);
   }
+  if (now_ns >= last_window_ns_ + ProbeGovernor::kWindowNs) {
+    last_window_ns_ = now_ns;
+    looked_hits_ = tracer_.process_hits();
+  }
+}
+
+void UsdtPolicy::restore_processes(uint64_t now_ns) {
+  size_t restored = 0;
+  for (auto& excluded : excluded_)
+    restored +=
+        std::erase_if(excluded, [&](const auto& one) { return now_ns >= one.second.until_ns; });
+  if (restored > 0) update_all(now_ns);
 }
 
 UsdtPolicy::State UsdtPolicy::state() const {
@@ -228,10 +339,13 @@ UsdtPolicy::State UsdtPolicy::state() const {
               .shed = shed_,
               .audit_refused = audit_refused_,
               .untrusted_files = untrusted_.size(),
-              .unreadable_sites = unreadable_sites_};
+              .unreadable_sites = unreadable_sites_,
+              .shed_processes = shed_processes_};
   for (const auto& [key, file] : files_)
     for (size_t i = 0; i < LS_GROUPS; i++)
-      state.attached[i] = state.attached[i] || file.handles[i] != 0;
+      state.attached[i] = state.attached[i] || file.handles[i] != 0 ||
+                          std::any_of(file.single[i].begin(), file.single[i].end(),
+                                      [](const auto& one) { return one.second != 0; });
   for (size_t i = 0; i < LS_GROUPS; i++) state.hits[i] -= std::min(own_hits_[i], state.hits[i]);
   return state;
 }

@@ -116,7 +116,8 @@ Result<uint64_t> SiteLinks::spec_index(const ls_probe_spec& spec) {
 
 Result<SiteLinks::Link> SiteLinks::attach_multi(int program, const std::string& path,
                                                 std::span<const ProbeSite> sites,
-                                                const std::vector<uint64_t>& cookies) const {
+                                                const std::vector<uint64_t>& cookies,
+                                                uint32_t tgid) const {
   std::vector<uint64_t> offsets;
   std::vector<uint64_t> semaphores;
   for (const ProbeSite& site : sites) {
@@ -128,20 +129,23 @@ Result<SiteLinks::Link> SiteLinks::attach_multi(int program, const std::string& 
                               .offsets = address_of(offsets.data()),
                               .ref_ctr_offsets = address_of(semaphores.data()),
                               .cookies = address_of(cookies.data()),
-                              .count = static_cast<uint32_t>(sites.size())});
+                              .count = static_cast<uint32_t>(sites.size()),
+                              .pid = tgid});
   if (fd < 0) return failure(fmt::format("cannot attach to its probes: {}", std::strerror(errno)));
   return Link{.fds = {fd}, .links = {}};
 }
 
 Result<SiteLinks::Link> SiteLinks::attach_each(bpf_program* program, const std::string& path,
                                                std::span<const ProbeSite> sites,
-                                               const std::vector<uint64_t>& cookies) {
+                                               const std::vector<uint64_t>& cookies,
+                                               uint32_t tgid) {
   Link link;
   for (size_t i = 0; i < sites.size(); i++) {
     LIBBPF_OPTS(bpf_uprobe_opts, options, .ref_ctr_offset = sites[i].semaphore,
                 .bpf_cookie = cookies[i]);
     bpf_link* one =
-        bpf_program__attach_uprobe_opts(program, -1, path.c_str(), sites[i].offset, &options);
+        bpf_program__attach_uprobe_opts(program, tgid == 0 ? -1 : static_cast<pid_t>(tgid),
+                                        path.c_str(), sites[i].offset, &options);
     if (one) {
       link.links.push_back(one);
       continue;
@@ -153,8 +157,8 @@ Result<SiteLinks::Link> SiteLinks::attach_each(bpf_program* program, const std::
   return link;
 }
 
-Result<uint32_t> SiteLinks::attach(bpf_program* program, int file,
-                                   std::span<const ProbeSite> sites) {
+Result<uint32_t> SiteLinks::attach(bpf_program* program, int file, std::span<const ProbeSite> sites,
+                                   uint32_t tgid) {
   std::vector<uint64_t> cookies;
   for (const ProbeSite& site : sites) {
     auto index = spec_index(site.spec);
@@ -163,8 +167,8 @@ Result<uint32_t> SiteLinks::attach(bpf_program* program, int file,
   }
   // By the descriptor, so that what was checked is what is attached to.
   std::string path = fmt::format("/proc/self/fd/{}", file);
-  auto link = multi_ ? attach_multi(bpf_program__fd(program), path, sites, cookies)
-                     : attach_each(program, path, sites, cookies);
+  auto link = multi_ ? attach_multi(bpf_program__fd(program), path, sites, cookies, tgid)
+                     : attach_each(program, path, sites, cookies, tgid);
   if (!link) return tl::make_unexpected(link.error());
   uint32_t handle = next_handle_++;
   links_.emplace(handle, std::move(*link));

@@ -35,9 +35,10 @@ class SiteLinks {
   ~SiteLinks();
 
   // Attaches `program` to `sites` of the file open as `file`; returns a handle. Whoever runs the
-  // file, now or later, hits them. Errors: no room for another specification, the kernel refuses a
-  // site; then nothing is attached.
-  Result<uint32_t> attach(bpf_program* program, int file, std::span<const ProbeSite> sites);
+  // file, now or later, hits them; with a `tgid` that process alone does. Errors: no room for
+  // another specification, the kernel refuses a site; then nothing is attached.
+  Result<uint32_t> attach(bpf_program* program, int file, std::span<const ProbeSite> sites,
+                          uint32_t tgid = 0);
   void detach(std::span<const uint32_t> handles);
 
  private:
@@ -47,10 +48,10 @@ class SiteLinks {
   };
   Result<uint64_t> spec_index(const ls_probe_spec& spec);
   Result<Link> attach_multi(int program, const std::string& path, std::span<const ProbeSite> sites,
-                            const std::vector<uint64_t>& cookies) const;
+                            const std::vector<uint64_t>& cookies, uint32_t tgid) const;
   static Result<Link> attach_each(bpf_program* program, const std::string& path,
                                   std::span<const ProbeSite> sites,
-                                  const std::vector<uint64_t>& cookies);
+                                  const std::vector<uint64_t>& cookies, uint32_t tgid);
   static void close_all(const std::vector<Link>& links);
 
   int specs_map_;

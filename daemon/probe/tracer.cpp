@@ -108,7 +108,11 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
   skeleton->rodata->listed_only = options.listed_only;
   skeleton->rodata->count_functions = options.count_functions;
   skeleton->rodata->has_prev_state = sched_switch_has_prev_state();
-  bpf_map__set_max_entries(skeleton->maps.records, options.ring_bytes);
+  TableSizes tables = options.tables;
+  // Counting functions takes twice as much for a row as all the rest.
+  if (options.count_functions && tables.loops == 0) tables.loops = LS_LEAST_LOOPS;
+  state->sizes = size_tables(tables);
+  state->configure_tables(options.charge_records);
   if (!options.count_functions) bpf_map__set_max_entries(skeleton->maps.functions, 1);
   bool multi = has_multi_links();
   for (bpf_program* probe : {skeleton->progs.gc_probe, skeleton->progs.import_probe,
@@ -149,18 +153,7 @@ Result<Tracer> Tracer::open(const TracerOptions& options) {
                     std::strerror(-error), complaint));
   }
 
-  for (uint32_t row = 1; row < LS_MAX_LOOPS; row++)
-    bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_rows), nullptr, &row, BPF_ANY);
-  void* table = mmap(nullptr, kTableBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                     bpf_map__fd(skeleton->maps.loops), 0);
-  if (table == MAP_FAILED)
-    return failure(fmt::format("cannot map the loop table: {}", std::strerror(errno)));
-  state->table = static_cast<ls_loop*>(table);
-  void* runs = mmap(nullptr, kRunsBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                    bpf_map__fd(skeleton->maps.runs), 0);
-  if (runs == MAP_FAILED)
-    return failure(fmt::format("cannot map the table of runs: {}", std::strerror(errno)));
-  state->runs = static_cast<ls_run*>(runs);
+  if (auto mapped = state->map_tables(); !mapped) return tl::make_unexpected(mapped.error());
   state->ring =
       ring_buffer__new(bpf_map__fd(skeleton->maps.records), State::handle, state.get(), nullptr);
   if (!state->ring)
@@ -209,30 +202,19 @@ Result<void> Tracer::State::attach(bpf_program* program, const AttachPoint& poin
 }
 
 Result<void> Tracer::poll(int timeout_ms,
-                          const std::function<void(std::span<const std::byte>)>& on_record) {
+                          const std::function<void(std::span<const std::byte>)>& on_record,
+                          const std::function<bool()>& is_enough) {
   state_->on_record = &on_record;
+  state_->is_enough = &is_enough;
   int result = ring_buffer__poll(state_->ring, timeout_ms);
   state_->on_record = nullptr;
-  if (result < 0 && result != -EINTR)
+  state_->is_enough = nullptr;
+  if (result < 0 && result != -EINTR && result != State::kEnough)
     return failure(fmt::format("cannot read the ring buffer: {}", std::strerror(-result)));
   return {};
 }
 
 int Tracer::poll_fd() const { return ring_buffer__epoll_fd(state_->ring); }
-
-Result<void> Tracer::set_process(uint32_t tgid, ls_process_state value) {
-  std::array<uint32_t, 2> entry = {value, 0};
-  if (bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.processes), &tgid, entry.data(),
-                          BPF_ANY) != 0)
-    return failure(fmt::format("cannot watch process {}: the process table is full ({} entries)",
-                               tgid, LS_MAX_PROCESSES));
-  return {};
-}
-
-void Tracer::forget_process(uint32_t tgid) {
-  bpf_map_delete_elem(bpf_map__fd(state_->skeleton->maps.processes), &tgid);
-  bpf_map_delete_elem(bpf_map__fd(state_->skeleton->maps.pythons), &tgid);
-}
 
 std::set<uint32_t> Tracer::listed_processes() const {
   std::set<uint32_t> found;
@@ -240,7 +222,7 @@ std::set<uint32_t> Tracer::listed_processes() const {
     uint32_t key = 0;
     const void* previous = nullptr;
     // The kernel side changes it meanwhile, so it may begin anew: not for ever.
-    for (size_t i = 0; i < 2 * size_t{LS_MAX_PROCESSES}; i++) {
+    for (size_t i = 0; i < 2 * size_t{state_->sizes.processes}; i++) {
       if (bpf_map_get_next_key(bpf_map__fd(map), previous, &key) != 0) break;
       found.insert(key);
       previous = &key;

@@ -19,6 +19,7 @@
 #include "daemon/base/probe_site.h"
 #include "daemon/base/result.h"
 #include "daemon/probe/cost_sampler.h"
+#include "daemon/probe/table_sizes.h"
 
 namespace loopsight {
 
@@ -28,9 +29,10 @@ struct TracerOptions {
   bool allow_fentry = true;
   bool allow_tick = true;     // sample loops by the scheduler's tick, not by timers of our own
   bool exact_delays = false;  // see each descriptor of a loop become ready, where that is possible
-  uint32_t ring_bytes = 1 << 20;  // a power of two of at least a page
-  bool count_functions = false;   // load the program of CPython's function probe
-  bool measure_cost = true;       // turn the kernel's per-program statistics on now and then
+  TableSizes tables;
+  bool charge_records = false;   // nobody may send more than his share, whatever room there is
+  bool count_functions = false;  // load the program of CPython's function probe
+  bool measure_cost = true;      // turn the kernel's per-program statistics on now and then
 };
 
 struct ProbeStatus {
@@ -54,16 +56,31 @@ class Tracer {
   // Attaches what open() loaded. An optional probe that fails is noted in probes().
   Result<void> attach();
 
-  // Waits up to `timeout_ms` for records and calls `on_record` with the bytes of each.
+  // Waits up to `timeout_ms` for records and calls `on_record` with the bytes of each, until there
+  // are no more or `is_enough` says so after one; the rest is for the next call.
   Result<void> poll(int timeout_ms,
-                    const std::function<void(std::span<const std::byte>)>& on_record);
+                    const std::function<void(std::span<const std::byte>)>& on_record,
+                    const std::function<bool()>& is_enough = {});
   int poll_fd() const;  // readable while records wait
 
   // Says what a process is; it will be asked again after its next exec.
-  Result<void> set_process(uint32_t tgid, ls_process_state state);
+  // `may_add`: though the kernel side does not know it yet.
+  Result<void> set_process(uint32_t tgid, ls_process_state state, bool may_add = true);
   void forget_process(uint32_t tgid);
   // Those that the kernel side keeps something of.
   std::set<uint32_t> listed_processes() const;
+  size_t listed_count() const;  // processes in its table
+  TableSizes sizes() const;
+  // Has the names of a code object sent again with the next stack that it is in.
+  void forget_code(uint32_t tgid, uint64_t code, uint32_t identity);
+  // What owners did not get since the last call, since they had their share.
+  struct Shed {
+    ls_shed what = LS_SHED_ROWS;
+    uint32_t user = 0;  // of the initial user namespace
+    uint32_t tgid = 0;  // one of its processes
+    uint64_t times = 0;
+  };
+  std::vector<Shed> take_shed();
   // Says how to read the frames of a process.
   void set_python(uint32_t tgid, const ls_python& python);
   // Looks at a loop thread's frames some hundred times for each second that it spends on a CPU.
@@ -106,7 +123,9 @@ class Tracer {
   bool follows_wakers() const;
   // CPython's own probes. Attaches the program of a group to the sites of the file open as `file`,
   // whoever runs it; returns a handle. Errors: the kernel refuses a site; then none is attached.
-  Result<uint32_t> attach_sites(ls_probe_group group, int file, std::span<const ProbeSite> sites);
+  // `tgid`: of that process alone, 0 of all.
+  Result<uint32_t> attach_sites(ls_probe_group group, int file, std::span<const ProbeSite> sites,
+                                uint32_t tgid = 0);
   void detach_sites(std::span<const uint32_t> handles);
   // The inode that is really behind the mapping of a process that begins at `start`; nothing where
   // the kernel does not tell.
@@ -116,8 +135,8 @@ class Tracer {
   void set_audit_event(std::string_view name, uint32_t argument);
   // How often the sites of each group were hit.
   std::array<uint64_t, LS_GROUPS> site_hits() const;
-  // Audit events by process, since each was first seen.
-  std::map<uint32_t, uint64_t> audit_hits() const;
+  // The same by process, since each was first seen.
+  std::map<uint32_t, std::array<uint64_t, LS_GROUPS>> process_hits() const;
   // What a hit costs the thread that makes it, in nanoseconds: measured once on a site of our own.
   uint64_t site_cost_ns();
 

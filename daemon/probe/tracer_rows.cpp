@@ -14,7 +14,7 @@
 namespace loopsight {
 
 ls_loop* Tracer::State::row_of(uint32_t row, uint32_t generation) const {
-  if (row == 0 || row >= LS_MAX_LOOPS) return nullptr;
+  if (row == 0 || row >= sizes.loops) return nullptr;
   ls_loop* loop = &table[row];
   return std::atomic_ref<__u32>(loop->generation).load() == generation ? loop : nullptr;
 }
@@ -100,19 +100,21 @@ void Tracer::ask_again(uint32_t row, uint32_t generation) {
 }
 
 void Tracer::free_row(uint32_t row) {
-  if (row == 0 || row >= LS_MAX_LOOPS) return;
+  if (row == 0 || row >= state_->sizes.loops) return;
   stop_sampling(row);
   ls_loop& loop = state_->table[row];
   uint32_t generation = loop.generation;
+  uint32_t owners = state_->runs[row].owners;
   std::memset(&loop, 0, sizeof(loop));
   std::memset(&state_->runs[row], 0, sizeof(ls_run));
   loop.generation = generation;
   std::atomic_thread_fence(std::memory_order_seq_cst);
   bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.free_rows), nullptr, &row, BPF_ANY);
+  state_->give_back(owners, LS_HELD_ROWS);
 }
 
 std::optional<ls_loop> Tracer::read_row(uint32_t row) const {
-  if (row == 0 || row >= LS_MAX_LOOPS) return std::nullopt;
+  if (row == 0 || row >= state_->sizes.loops) return std::nullopt;
   ls_loop& live = state_->table[row];
   ls_loop copy;
   // A writer holds a row for well under a microsecond, so a few tries suffice.
@@ -129,14 +131,14 @@ std::optional<ls_loop> Tracer::read_row(uint32_t row) const {
 
 std::vector<uint32_t> Tracer::used_rows() const {
   std::vector<uint32_t> rows;
-  for (uint32_t row = 1; row < LS_MAX_LOOPS; row++)
+  for (uint32_t row = 1; row <= state_->last_row(); row++)
     if (std::atomic_ref<__u32>(state_->table[row].flags).load() & LS_LOOP_USED) rows.push_back(row);
   return rows;
 }
 
 std::optional<ls_stack> Tracer::read_wait_stack(uint32_t row) const {
   auto kept = std::make_unique<ls_row_stacks>();
-  if (row == 0 || row >= LS_MAX_LOOPS ||
+  if (row == 0 || row >= state_->sizes.loops ||
       bpf_map_lookup_elem(bpf_map__fd(state_->skeleton->maps.stacks), &row, kept.get()) != 0)
     return std::nullopt;
   return kept->stack[~kept->longest & 1];

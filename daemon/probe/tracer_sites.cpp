@@ -75,8 +75,8 @@ Result<void> Tracer::follow_wakers(bool on) {
 }
 
 Result<uint32_t> Tracer::attach_sites(ls_probe_group group, int file,
-                                      std::span<const ProbeSite> sites) {
-  return state_->sites->attach(program_of(state_->skeleton, group), file, sites);
+                                      std::span<const ProbeSite> sites, uint32_t tgid) {
+  return state_->sites->attach(program_of(state_->skeleton, group), file, sites, tgid);
 }
 
 void Tracer::detach_sites(std::span<const uint32_t> handles) { state_->sites->detach(handles); }
@@ -152,16 +152,18 @@ std::array<uint64_t, LS_GROUPS> Tracer::site_hits() const {
   return sums;
 }
 
-std::map<uint32_t, uint64_t> Tracer::audit_hits() const {
-  std::map<uint32_t, uint64_t> found;
-  int map = bpf_map__fd(state_->skeleton->maps.audit_hits);
-  uint32_t key = 0;
+std::map<uint32_t, std::array<uint64_t, LS_GROUPS>> Tracer::process_hits() const {
+  std::map<uint32_t, std::array<uint64_t, LS_GROUPS>> found;
+  int map = bpf_map__fd(state_->skeleton->maps.process_hits);
+  uint64_t key = 0;  // tgid << 32 | group
   uint64_t value = 0;
   const void* previous = nullptr;
   // The map changes meanwhile; more rounds than it has entries would go in circles.
-  for (size_t rounds = 0; rounds < 8192 && bpf_map_get_next_key(map, previous, &key) == 0;
+  for (size_t rounds = 0; rounds < 32768 && bpf_map_get_next_key(map, previous, &key) == 0;
        rounds++) {
-    if (bpf_map_lookup_elem(map, &key, &value) == 0) found[key] = value;
+    auto group = static_cast<uint32_t>(key);
+    if (bpf_map_lookup_elem(map, &key, &value) == 0 && group < LS_GROUPS)
+      found[static_cast<uint32_t>(key >> 32)][group] = value;
     previous = &key;
   }
   return found;

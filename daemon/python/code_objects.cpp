@@ -10,8 +10,6 @@
 namespace loopsight {
 namespace {
 
-constexpr size_t kMaxCodes = 65536;
-constexpr size_t kMaxBytesOfProcess = 16 << 20;  // a large program has some 3 MB of them
 constexpr size_t kMaxName = 256;
 
 void append_utf8(std::string& text, uint32_t point) {
@@ -52,9 +50,8 @@ std::string decode_text(uint32_t state, uint32_t length, std::span<const unsigne
   return clean_text(utf8, kMaxName);
 }
 
-void CodeObjects::on_code(const ls_code& record) {
+void CodeObjects::on_code(const ls_code& record, const Owner& owner) {
   Key key{record.header.tgid, record.code, record.identity};
-  if (codes_.size() >= kMaxCodes && !codes_.contains(key)) return;
   size_t size = std::min<size_t>(record.lines_size, sizeof(record.lines));
   Code code{
       .function = decode_text(record.name.state, record.name.length, record.name.bytes),
@@ -63,21 +60,17 @@ void CodeObjects::on_code(const ls_code& record) {
       .first_line = record.first_line,
       .lines = std::string(reinterpret_cast<const char*>(record.lines), size)};
   if (code.function.empty() || code.filename.empty()) return;
-  auto bytes_of = [](const Code& one) {
-    return one.function.size() + one.filename.size() + one.lines.size();
-  };
-  size_t& bytes = bytes_[record.header.tgid];
-  if (bytes + bytes_of(code) > kMaxBytesOfProcess) return;
-  Code& place = codes_[key];
-  bytes += bytes_of(code);
-  bytes -= bytes_of(place);
-  place = std::move(code);
+  constexpr size_t kOverhead = 400;  // of an entry, whatever its text
+  size_t bytes = code.function.size() + code.filename.size() + code.lines.size() + kOverhead;
+  codes_[key] = std::move(code);
+  for (const Key& gone : shares_.add(key, owner, bytes, record.header.tgid)) codes_.erase(gone);
 }
 
 void CodeObjects::on_exit(uint32_t tgid) {
-  bytes_.erase(tgid);
-  codes_.erase(codes_.lower_bound({tgid, 0, 0}),
-               codes_.upper_bound({tgid, UINT64_MAX, UINT32_MAX}));
+  auto first = codes_.lower_bound({tgid, 0, 0});
+  auto last = codes_.upper_bound({tgid, UINT64_MAX, UINT32_MAX});
+  for (auto code = first; code != last; ++code) shares_.remove(code->first);
+  codes_.erase(first, last);
 }
 
 std::vector<Frame> CodeObjects::resolve(uint32_t tgid, int minor, const ls_stack& stack) const {

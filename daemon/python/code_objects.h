@@ -1,9 +1,11 @@
 // Frames -> names. Keeps what the kernel sent of each code object, by process, address and
 // identity: an address may be given to another code object, and a frame of the old one must not get
-// its name.
+// its name. What they may weigh in all is bounded; when it is reached, who has most loses his
+// oldest.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "bpf/wire.h"
+#include "daemon/base/fair_shares.h"
 #include "daemon/event/event.h"
 #include "daemon/python/frame.h"
 
@@ -18,7 +21,10 @@ namespace loopsight {
 
 class CodeObjects {
  public:
-  void on_code(const ls_code& record);
+  static constexpr size_t kMostBytes = 96 << 20;  // of all; a large program has some 3 MB of them
+  explicit CodeObjects(size_t most_bytes = kMostBytes) : shares_(most_bytes) {}
+
+  void on_code(const ls_code& record, const Owner& owner = {});
   void on_exit(uint32_t tgid);
 
   // The frames of a stack, the innermost first. `minor` is the interpreter's. A frame whose code
@@ -29,6 +35,8 @@ class CodeObjects {
     return codes_.contains({tgid, frame.code, frame.identity});
   }
   size_t size() const { return codes_.size(); }
+  uint64_t dropped() const { return shares_.dropped(); }  // to make room
+  std::vector<Owner> take_offenders() { return shares_.take_offenders(); }
 
  private:
   struct Code {
@@ -40,7 +48,7 @@ class CodeObjects {
   };
   using Key = std::tuple<uint32_t, uint64_t, uint32_t>;  // tgid, address, identity
   std::map<Key, Code> codes_;
-  std::map<uint32_t, size_t> bytes_;  // of the text of each process's, by tgid
+  FairShares<Key> shares_;  // of bytes, lanes are processes
 };
 
 // Text of a CPython string object as sent: UTF-8, cleaned. `state` is the object's state word,

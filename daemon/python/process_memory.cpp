@@ -22,6 +22,12 @@ bool read_text(const RemoteMemory& memory, const ls_python& python, uint64_t obj
 
 }  // namespace
 
+uint32_t read_code_identity(const RemoteMemory& memory, const ls_python& python, uint64_t code) {
+  std::array<unsigned char, LS_CODE_BUFFER> head{};
+  if (!memory.read(code, head.data(), ls_code_head_bytes(&python))) return 0;
+  return ls_code_identity(&python, head.data());
+}
+
 std::optional<ls_code> read_code_object(uint32_t tgid, const ls_python& python,
                                         const ls_frame& frame) {
   return read_code_object(RemoteMemory(tgid), tgid, python, frame);
@@ -29,10 +35,7 @@ std::optional<ls_code> read_code_object(uint32_t tgid, const ls_python& python,
 
 std::optional<ls_code> read_code_object(const RemoteMemory& memory, uint32_t tgid,
                                         const ls_python& python, const ls_frame& frame) {
-  std::array<unsigned char, 2 * size_t{LS_HEAD_BYTES}> head{};
-  if (!memory.read(frame.code, head.data(), LS_CODE_HEAD_BYTES) ||
-      ls_code_identity(&python, head.data()) != frame.identity)
-    return std::nullopt;
+  if (read_code_identity(memory, python, frame.code) != frame.identity) return std::nullopt;
   ls_code record{};
   record.header = {
       .kind = LS_KIND_CODE, .size = sizeof(record), .time_ns = 0, .tgid = tgid, .tid = tgid};

@@ -10,6 +10,9 @@
 
 namespace loopsight {
 
+// What a code object is known by beside its address; 0 where none is there.
+uint32_t read_code_identity(const RemoteMemory& memory, const ls_python& python, uint64_t code);
+
 // The record that the kernel side would send for the code object of `frame` in process `tgid`.
 // Nothing where it cannot be read or is not the one that the frame ran. What is read is to be
 // believed only while the thread has been asleep all the time.

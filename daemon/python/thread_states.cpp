@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "bpf/code_identity.h"
+#include "daemon/python/process_memory.h"
 
 namespace loopsight {
 namespace {
@@ -85,9 +86,7 @@ std::optional<PythonFrame> read_frame(const RemoteMemory& memory, const ls_pytho
     uint64_t number = python.frame_thread_bytecode != LS_NO_OFFSET
                           ? ls_field(head.data(), python.frame_thread_bytecode)
                           : 0;
-    std::array<unsigned char, 2 * size_t{LS_HEAD_BYTES}> code_head{};
-    if (!memory.read(code, code_head.data(), LS_CODE_HEAD_BYTES)) return std::nullopt;
-    uint32_t identity = ls_code_identity(&python, code_head.data());
+    uint32_t identity = read_code_identity(memory, python, code);
     if (identity == 0) return std::nullopt;
     instruction = in_original(memory, python, code, number, instruction);
     if (python.minor >= 11) instruction -= code;

@@ -1,5 +1,6 @@
 #include "daemon/sink/publication.h"
 
+#include <functional>
 #include <optional>
 
 #include "daemon/sink/json_sink.h"
@@ -33,10 +34,14 @@ void Publication::publish(Snapshot snapshot) {
 
 void Publication::set_ring_size(size_t ring_size) {
   std::lock_guard lock(mutex_);
-  limits_.stalls = ring_size;
-  while (stalls_.size() > limits_.stalls) {
-    kept_bytes_ -= stalls_.back().bytes();
-    stalls_.pop_back();
+  drop(by_count_.set_most(ring_size));
+}
+
+void Publication::drop(const std::vector<uint64_t>& numbers) {
+  for (uint64_t number : numbers) {
+    by_count_.remove(number);
+    by_bytes_.remove(number);
+    stalls_.erase(number);
   }
 }
 
@@ -61,18 +66,18 @@ Result<void> Publication::on_stall(const StallReport& report) {
   std::lock_guard lock(mutex_);
   // A stall that was shown in progress is replaced by its newer report.
   for (auto entry = stalls_.begin(); entry != stalls_.end(); ++entry) {
-    if (!entry->in_progress || entry->tid != kept.tid || entry->start_ns != kept.start_ns) continue;
-    kept_bytes_ -= entry->bytes();
-    stalls_.erase(entry);
+    const Kept& known = entry->second;
+    if (!known.in_progress || known.tid != kept.tid || known.start_ns != kept.start_ns) continue;
+    drop({entry->first});
     break;
   }
   reports_++;
-  kept_bytes_ += kept.bytes();
-  stalls_.push_front(std::move(kept));
-  while (stalls_.size() > 1 && (stalls_.size() > limits_.stalls || kept_bytes_ > limits_.bytes)) {
-    kept_bytes_ -= stalls_.back().bytes();
-    stalls_.pop_back();
-  }
+  uint64_t number = ++last_number_;
+  uint64_t lane = std::hash<std::string>{}(kept.workload);
+  size_t bytes = kept.bytes();
+  stalls_.emplace(number, std::move(kept));
+  drop(by_count_.add(number, report.owner, 1, lane));
+  if (stalls_.contains(number)) drop(by_bytes_.add(number, report.owner, bytes, lane));
   return {};
 }
 
@@ -109,7 +114,7 @@ std::vector<std::shared_ptr<const std::string>> Publication::stalls(size_t limit
                                                                     Audience audience) const {
   std::vector<std::shared_ptr<const std::string>> found;
   std::lock_guard lock(mutex_);
-  for (const Kept& kept : stalls_) {
+  for (const auto& [number, kept] : stalls_) {
     if (found.size() >= limit) break;
     if (!workload.empty() && kept.workload != workload) continue;
     if (!cause.empty() && kCauseNames[kept.cause] != cause) continue;

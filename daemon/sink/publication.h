@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/base/fair_shares.h"
 #include "daemon/sink/sink.h"
 #include "daemon/totals/loop_table.h"
 #include "daemon/totals/totals.h"
@@ -45,7 +47,8 @@ struct Snapshot {
   double config_read_seconds = 0;  // when it last did, since the Unix epoch
 };
 
-// How much of the newest stalls is kept; the older ones go, but the newest stays.
+// How much of the newest stalls is kept; then of whoever has most the oldest of his largest
+// workload goes.
 struct RingLimits {
   size_t stalls = 1000;
   size_t bytes = 16UL << 20;
@@ -59,7 +62,7 @@ enum class Audience { kOperator, kEverybody };
 class Publication : public Sink {
  public:
   Publication(WallClock clock, std::string host, RingLimits limits = {})
-      : clock_(clock), host_(std::move(host)), limits_(limits) {}
+      : clock_(clock), host_(std::move(host)), by_count_(limits.stalls), by_bytes_(limits.bytes) {}
 
   void publish(Snapshot snapshot);
   void set_ring_size(size_t ring_size);
@@ -80,6 +83,7 @@ class Publication : public Sink {
   std::vector<nlohmann::ordered_json> executors() const;
 
  private:
+  void drop(const std::vector<uint64_t>& numbers);
   struct Kept {
     std::string workload;
     uint32_t cause = LS_CAUSE_UNKNOWN;
@@ -93,11 +97,12 @@ class Publication : public Sink {
 
   WallClock clock_;
   std::string host_;
-  RingLimits limits_;
   mutable std::mutex mutex_;
   std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
-  std::deque<Kept> stalls_;  // newest first
-  size_t kept_bytes_ = 0;
+  std::map<uint64_t, Kept, std::greater<>> stalls_;  // by their number, the newest first
+  FairShares<uint64_t> by_count_;                    // lanes are workloads
+  FairShares<uint64_t> by_bytes_;
+  uint64_t last_number_ = 0;
   std::deque<nlohmann::ordered_json> executors_;
   uint64_t reports_ = 0;
 };

@@ -1,10 +1,17 @@
 #include "daemon/totals/totals.h"
 
+#include <algorithm>
+
 namespace loopsight {
 namespace {
 
 constexpr const char* kOther = "other";
 constexpr uint32_t kOtherWorker = 0xFFFFFFFF;
+
+bool lives(const WorkloadTotals& workload) {
+  return std::any_of(workload.loops.begin(), workload.loops.end(),
+                     [](const auto& kind) { return kind.second > 0; });
+}
 
 }  // namespace
 
@@ -13,17 +20,56 @@ std::string culprit_label(const Frame* culprit) {
   return culprit->module + ":" + culprit->function;
 }
 
-std::string Totals::label_of(const std::string& workload) {
+// Takes the oldest label of an owner whose loops have gone, or, where that is allowed, the oldest.
+bool Totals::give_up_label(const Owner& owner, bool living) {
+  auto names = shares_->entries_of(owner);
+  auto gone = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
+    auto found = workloads_.find(name);
+    return found == workloads_.end() || !lives(found->second);
+  });
+  if (gone == names.end() && (!living || names.empty())) return false;
+  std::string name = gone == names.end() ? names.front() : *gone;
+  std::vector<LoopId> loops;
+  for (const auto& [id, loop] : alive_)
+    if (loop.label == name) loops.push_back(id);
+  for (const LoopId& id : loops) leave(alive_.find(id));  // with its next progress it is "other"
+  workloads_.erase(name);
+  shares_->remove(name);
+  yielded_labels_++;
+  return true;
+}
+
+std::string Totals::label_of(const std::string& workload, const Owner& owner) {
   if (workloads_.contains(workload) || workloads_.size() < limits_.workloads) return workload;
+  auto yields = shares_->who_yields_to(owner);
+  if (yields ? give_up_label(*yields, true) : give_up_label(owner, false)) return workload;
   folded_labels_++;
   return kOther;
+}
+
+// The sums of a label that label_of() gave.
+WorkloadTotals& Totals::workload_of(const std::string& name, const Owner& owner) {
+  auto [found, is_new] = workloads_.try_emplace(name);
+  if (is_new) {
+    found->second.owner = owner;
+    if (name != kOther) shares_->add(name, owner);
+  }
+  return found->second;
 }
 
 uint32_t Totals::worker_of(const WorkloadTotals& totals, uint32_t worker) {
   if (totals.workers.contains(worker)) return worker;
   size_t all = 0;
-  for (const auto& [name, workload] : workloads_) all += workload.workers.size();
-  if (totals.workers.size() < limits_.workers && all < limits_.all_workers) return worker;
+  size_t of_owner = 0;
+  for (const auto& [name, workload] : workloads_) {
+    all += workload.workers.size();
+    if (workload.owner == totals.owner) of_owner += workload.workers.size();
+  }
+  // As the kernel side has it: nobody gets more than three times what is left.
+  constexpr size_t kFactor = 3;
+  bool has_his_share =
+      all >= limits_.all_workers || of_owner >= kFactor * (limits_.all_workers - all);
+  if (totals.workers.size() < limits_.workers && !has_his_share) return worker;
   folded_labels_++;
   return kOtherWorker;
 }
@@ -38,9 +84,9 @@ Totals::Kind Totals::kind_of(const WorkloadTotals& totals, const LoopProgress& p
 }
 
 Totals::AliveLoops::iterator Totals::enter(const LoopProgress& progress,
-                                           const WorkloadProcess& process) {
-  std::string label = label_of(process.workload);
-  WorkloadTotals& workload = workloads_[label];
+                                           const WorkloadProcess& process, const Owner& owner) {
+  std::string label = label_of(process.workload, owner);
+  WorkloadTotals& workload = workload_of(label, owner);
   Alive loop{.workload = process.workload,
              .label = label,
              .worker = worker_of(workload, process.worker),
@@ -60,13 +106,13 @@ void Totals::leave(AliveLoops::iterator loop) {
 }
 
 void Totals::on_progress(const LoopProgress& progress, const WorkloadProcess& process,
-                         uint64_t now_ns) {
+                         uint64_t now_ns, const Owner& owner) {
   auto alive = alive_.find(progress.loop);
   if (alive != alive_.end() && alive->second.workload != process.workload) {
     leave(alive);  // its process is described anew
     alive = alive_.end();
   }
-  if (alive == alive_.end()) alive = enter(progress, process);
+  if (alive == alive_.end()) alive = enter(progress, process, owner);
   WorkloadTotals& workload = workloads_[alive->second.label];
   workload.last_alive_ns = now_ns;
   Kind& kind = alive->second.kind;
@@ -98,7 +144,8 @@ void Totals::on_progress(const LoopProgress& progress, const WorkloadProcess& pr
 
 void Totals::on_stall(const StallReport& report) {
   if (report.stall.in_progress) return;  // counted when it ends
-  WorkloadTotals& workload = workloads_[label_of(report.process.workload)];
+  WorkloadTotals& workload =
+      workload_of(label_of(report.process.workload, report.owner), report.owner);
   workload.stalls[report.cause]++;
   if (report.stall.delayed) {
     workload.delayed_events += report.stall.delayed->events;
@@ -113,8 +160,9 @@ void Totals::on_stall(const StallReport& report) {
   workload.stall_ns[key] += report.stall.duration_ns();
 }
 
-void Totals::on_pools(const PoolProgress& progress, const WorkloadProcess& process) {
-  WorkloadTotals& workload = workloads_[label_of(process.workload)];
+void Totals::on_pools(const PoolProgress& progress, const WorkloadProcess& process,
+                      const Owner& owner) {
+  WorkloadTotals& workload = workload_of(label_of(process.workload, owner), owner);
   workload.executor_saturated_ns += progress.saturated_ns;
   workload.has_executors = true;
   if (progress.ended)
@@ -123,8 +171,9 @@ void Totals::on_pools(const PoolProgress& progress, const WorkloadProcess& proce
     workload.pools[progress.tgid] = progress;
 }
 
-void Totals::on_lock_wait(uint64_t ns, const Frame* holder, const WorkloadProcess& process) {
-  WorkloadTotals& workload = workloads_[label_of(process.workload)];
+void Totals::on_lock_wait(uint64_t ns, const Frame* holder, const WorkloadProcess& process,
+                          const Owner& owner) {
+  WorkloadTotals& workload = workload_of(label_of(process.workload, owner), owner);
   std::string label = culprit_label(holder);
   if (!workload.gil_wait_ns.contains(label) && workload.gil_wait_ns.size() >= limits_.holders) {
     label = kOther;
@@ -136,9 +185,9 @@ void Totals::on_lock_wait(uint64_t ns, const Frame* holder, const WorkloadProces
 void Totals::on_tick(uint64_t now_ns) {
   std::erase_if(workloads_, [&](const auto& entry) {
     const WorkloadTotals& workload = entry.second;
-    for (const auto& [kind, count] : workload.loops)
-      if (count > 0) return false;
-    return now_ns > workload.last_alive_ns + limits_.keep_ns;
+    if (lives(workload) || now_ns <= workload.last_alive_ns + limits_.keep_ns) return false;
+    shares_->remove(entry.first);
+    return true;
   });
 }
 

@@ -1,15 +1,19 @@
 // The sums behind /metrics and the summary: by workload and worker, bounded, and kept for a while
-// after the last loop of a workload has gone, so that a scrape does not miss its end.
+// after the last loop of a workload has gone, so that a scrape does not miss its end. Labels are
+// charged to the owners of the processes: where there are no more, who has most of them gives some
+// of his up for others, first those whose loops have gone; what he has then is "other".
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "daemon/attribute/report.h"
 #include "daemon/attribute/workloads.h"
+#include "daemon/base/fair_shares.h"
 #include "daemon/correlate/pool_watch.h"
 #include "daemon/correlate/stall.h"
 
@@ -17,11 +21,11 @@ namespace loopsight {
 
 struct TotalsLimits {
   size_t workloads = 500;
-  size_t workers = 64;                // of one workload
-  size_t culprits = 32;               // of one workload
-  size_t all_workers = LS_MAX_LOOPS;  // of all workloads
-  size_t kinds = 16;                  // of one workload: pairs of loop and python
-  size_t holders = 32;                // of the interpreter lock, of one workload
+  size_t workers = 64;        // of one workload
+  size_t culprits = 32;       // of one workload
+  size_t all_workers = 4096;  // of all workloads
+  size_t kinds = 16;          // of one workload: pairs of loop and python
+  size_t holders = 32;        // of the interpreter lock, of one workload
   uint64_t keep_ns = 300'000'000'000;
 };
 
@@ -42,6 +46,7 @@ struct GcTotals {
 };
 
 struct WorkloadTotals {
+  Owner owner;  // that it was first seen of
   std::array<GcTotals, LS_GC_GENERATIONS> gc;
   std::map<uint32_t, WorkerTotals> workers;
   std::array<uint64_t, LS_CAUSES> stalls{};
@@ -67,14 +72,18 @@ class Totals {
   // What is there already stays.
   void set_limits(TotalsLimits limits) { limits_ = limits; }
 
-  void on_progress(const LoopProgress& progress, const WorkloadProcess& process, uint64_t now_ns);
+  void on_progress(const LoopProgress& progress, const WorkloadProcess& process, uint64_t now_ns,
+                   const Owner& owner = {});
   void on_stall(const StallReport& report);
-  void on_pools(const PoolProgress& progress, const WorkloadProcess& process);
-  void on_lock_wait(uint64_t ns, const Frame* holder, const WorkloadProcess& process);
+  void on_pools(const PoolProgress& progress, const WorkloadProcess& process,
+                const Owner& owner = {});
+  void on_lock_wait(uint64_t ns, const Frame* holder, const WorkloadProcess& process,
+                    const Owner& owner = {});
   void on_tick(uint64_t now_ns);  // drops what has been gone for long enough
 
   const std::map<std::string, WorkloadTotals>& workloads() const { return workloads_; }
   uint64_t folded_labels() const { return folded_labels_; }
+  uint64_t yielded_labels() const { return yielded_labels_; }  // taken from who had most
   size_t loops() const { return alive_.size(); }
 
  private:
@@ -86,17 +95,24 @@ class Totals {
     Kind kind;
   };
   using AliveLoops = std::map<LoopId, Alive>;
-  std::string label_of(const std::string& workload);
+  WorkloadTotals& workload_of(const std::string& name, const Owner& owner);
+  std::string label_of(const std::string& workload, const Owner& owner);
+  bool give_up_label(const Owner& owner, bool living);
   uint32_t worker_of(const WorkloadTotals& totals, uint32_t worker);
   Kind kind_of(const WorkloadTotals& totals, const LoopProgress& progress,
                const std::string& python);
-  AliveLoops::iterator enter(const LoopProgress& progress, const WorkloadProcess& process);
+  AliveLoops::iterator enter(const LoopProgress& progress, const WorkloadProcess& process,
+                             const Owner& owner);
   void leave(AliveLoops::iterator loop);
 
   TotalsLimits limits_;
   std::map<std::string, WorkloadTotals> workloads_;
   AliveLoops alive_;
+  // Of labels. Not copied with the sums: only the one that counts looks at it.
+  std::shared_ptr<FairShares<std::string>> shares_ =
+      std::make_shared<FairShares<std::string>>(SIZE_MAX);
   uint64_t folded_labels_ = 0;
+  uint64_t yielded_labels_ = 0;
 };
 
 // The label of a culprit: "module:function", no line number, so that it is stable across releases.

@@ -111,7 +111,7 @@ TEST_F(TracerTest, RefusesAVerdictForAnEarlierOwner) {
   poll_once(epoll_);
   auto poller = take<PollerSeen>().at(0).record;
   EXPECT_FALSE(tracer_->set_verdict(poller.row, poller.generation + 1, true, false));
-  EXPECT_FALSE(tracer_->set_verdict(LS_MAX_LOOPS, 1, true, false));
+  EXPECT_FALSE(tracer_->set_verdict(tracer_->sizes().loops, 1, true, false));
 }
 
 TEST_F(TracerTest, TakesAPollOnAnotherInstanceForAWait) {
@@ -210,7 +210,7 @@ TEST_F(TracerTest, FollowsAForkedChildAndItsDeath) {
 }
 
 TEST_F(TracerTest, CountsRecordsThatDoNotFitAndKeepsTheSumsRight) {
-  start({.threshold_ns = 1, .listed_only = true, .ring_bytes = 4096});
+  start({.threshold_ns = 1, .listed_only = true, .tables = {.ring_bytes = 4096}});
   for (int i = 0; i < 1000; i++) poll_once(epoll_);
   auto row = row_of(epoll_);
   ASSERT_TRUE(row);
@@ -223,15 +223,41 @@ TEST_F(TracerTest, CountsRecordsThatDoNotFitAndKeepsTheSumsRight) {
   EXPECT_LE(lost, row->stalls);
 }
 
+TEST_F(TracerTest, OneOwnerSendsNoMoreThanHisShare) {
+  start({.threshold_ns = 1, .tables = {.ring_bytes = 1 << 20}, .charge_records = true});
+  (void)events();
+  for (int i = 0; i < 3000; i++) {
+    poll_once(epoll_);
+    if (i % 100 == 0) (void)tracer_->poll(0, [](std::span<const std::byte>) {});
+  }
+  EXPECT_GT(tracer_->counters()[LS_COUNT_RECORDS_SHED], 0U);
+  EXPECT_EQ(tracer_->counters()[LS_COUNT_RING_FULL], 0U);
+  auto shed = tracer_->take_shed();
+  ASSERT_EQ(shed.size(), 1U);
+  EXPECT_EQ(shed[0].what, LS_SHED_RECORDS);
+  EXPECT_EQ(shed[0].times, tracer_->counters()[LS_COUNT_RECORDS_SHED]);
+}
+
 TEST_F(TracerTest, CountsLoopsThatDoNotFitAndTakesFreedRowsAgain) {
   // A thread that ends releases its row; without their being freed the table runs full.
-  for (int i = 0; i < LS_MAX_LOOPS + 50; i++)
+  constexpr uint32_t kRows = 512;
+  start({.threshold_ns = kThresholdNs, .listed_only = true, .tables = {.loops = kRows}});
+  for (uint32_t i = 0; i < kRows + 50; i++)
     std::thread([] {
       int epoll = epoll_create1(EPOLL_CLOEXEC);
       poll_once(epoll);
       close(epoll);
     }).join();
   EXPECT_GT(tracer_->counters()[LS_COUNT_LOOPS_FULL], 0U);
+  // We are one owner, who gets three quarters of it.
+  EXPECT_NEAR(static_cast<double>(tracer_->used_rows().size()), kRows * 0.75, 3);
+  auto shed = tracer_->take_shed();
+  ASSERT_EQ(shed.size(), 1U);
+  EXPECT_EQ(shed[0].what, LS_SHED_ROWS);
+  EXPECT_EQ(shed[0].user, getuid());
+  EXPECT_EQ(shed[0].tgid, static_cast<uint32_t>(getpid()));
+  EXPECT_EQ(shed[0].times, tracer_->counters()[LS_COUNT_LOOPS_FULL]);
+  EXPECT_TRUE(tracer_->take_shed().empty());
   for (uint32_t row : tracer_->used_rows()) {
     auto loop = tracer_->read_row(row);
     if (loop && loop->flags & LS_LOOP_RELEASED) tracer_->free_row(row);
@@ -262,8 +288,9 @@ TEST_F(TracerTest, KeepsNothingOfAProcessThatIsForgotten) {
 TEST_F(TracerTest, CountsTheForksThatTheProcessTableHasNoRoomFor) {
   constexpr uint32_t kFirst = 5'000'000;
   uint32_t next = kFirst;
-  while (next < kFirst + LS_MAX_PROCESSES && tracer_->set_process(next, LS_PROCESS_PYTHON)) next++;
-  EXPECT_LT(next, kFirst + LS_MAX_PROCESSES);
+  uint32_t end = kFirst + tracer_->sizes().processes;
+  while (next < end && tracer_->set_process(next, LS_PROCESS_PYTHON)) next++;
+  EXPECT_LT(next, end);
   EXPECT_EQ(tracer_->counters()[LS_COUNT_PROCESSES_FULL], 0U);
   auto fork_one = [] {
     if (pid_t pid = fork(); pid == 0)

@@ -164,7 +164,7 @@ def test_a_loop_table_that_is_full(daemon, population):
         assert daemon.is_alive()
     wait_for_stalls(daemon, target)  # there is room again
     assert wait_until(lambda: daemon.loops() == 1, LONG)
-    assert daemon.log.read_text().count("the loop table is full") == 1
+    assert daemon.log.read_text().count("the loop table (2047 rows) has no more") == 1
 
 
 def test_a_disk_that_is_full(daemon, target):

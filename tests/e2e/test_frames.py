@@ -282,3 +282,31 @@ def test_moved_causes_reach_the_sums(trace, tmp_path):
     (stall,) = traced.results.stalls
     causes = traced.results.summary["causes"]
     assert causes["gc"] == pytest.approx(stall["causes"]["gc"], rel=0.01)
+
+
+REPLACED = """
+import asyncio, sys, time
+def blocks():
+    time.sleep(0.08)
+NAMES = ["renamed_%02d" % number for number in range(12)]
+def rename(number):  # the code object before the last one is free then
+    name = NAMES[number]
+    new = {"co_name": name, "co_qualname": name} if sys.version_info >= (3, 11) else {"co_name": name}
+    blocks.__code__ = blocks.__code__.replace(**new)
+async def main():
+    await asyncio.sleep(0.2)
+    for number in range(12):
+        rename(number)
+        await asyncio.sleep(0.02)
+        blocks()
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.05)
+asyncio.run(main())
+"""
+
+
+def test_a_code_object_in_the_place_of_another_has_its_own_name(trace, tmp_path):
+    script = tmp_path / "replaced.py"
+    script.write_text(REPLACED)
+    stalls = trace(PYTHON, script).results.stalls
+    assert [stall["frames"][0]["function"] for stall in stalls] == ["renamed_%02d" % i for i in range(12)]

@@ -29,6 +29,7 @@ from conftest import (  # noqa: E402
 READY = 120  # seconds in which it must be ready; a busy machine has needed 33
 CONFIG = """
 threshold: %dms
+tables: {loops: 2048}
 processes:
   include: ['^faults_']
 stalls:

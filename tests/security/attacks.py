@@ -75,7 +75,16 @@ class Daemon:
     def stalls(self):
         """Those that have ended, as the export tells its operator."""
         text = self.lines.read_text() if self.lines.exists() else ""
-        return [one for one in map(json.loads, text.splitlines()) if not one["in_progress"]]
+        whole = text.rpartition("\n")[0]  # a line may be in the making
+        return [one for one in map(json.loads, whole.splitlines()) if not one["in_progress"]]
+
+    def stalls_of(self, pid):
+        """The same of one process among very many, in all files that were kept."""
+        found = []
+        for file in self.lines.parent.glob(self.lines.name + "*"):
+            with open(file) as text:
+                found += [json.loads(line) for line in text if '"pid":%d,' % pid in line and line.endswith("\n")]
+        return [one for one in found if not one["in_progress"]]
 
     def loops(self):
         return json.loads(http_get(self.port, "/api/v1/loops")[1])

@@ -116,6 +116,45 @@ TEST(BoundedReads, ReadsNothingOnceTooManyHang) {
   wait_until_back(gates[0]);
 }
 
+Owner owner_of_hundreds(uint32_t tgid) { return {.cgroup = 1, .user = tgid / 100}; }
+
+TEST(BoundedReads, OneOwnerHangsForHimselfAlone) {
+  BoundedReads::Limits limits = kImpatient;
+  limits.most_stuck = 64;
+  limits.most_stuck_of_owner = 2;
+  limits.owner_budget = std::chrono::minutes(1);
+  BoundedReads reads(limits);
+  reads.charge_by(owner_of_hundreds);
+  std::array<Gate, 2> gates;
+  EXPECT_FALSE(reads.of(100, gates[0].reading()));
+  EXPECT_FALSE(reads.of(101, gates[1].reading()));
+  EXPECT_TRUE(reads.refuses(102));
+  EXPECT_FALSE(reads.of(102, [] { return 0; }));
+  EXPECT_EQ(reads.shed(), 1U);
+  EXPECT_EQ(eventually(reads, 200, [] { return 200; }), 200);  // of another
+  for (Gate& gate : gates) gate.open();
+  for (const Gate& gate : gates) wait_until_back(gate);
+  EXPECT_EQ(eventually(reads, 102, [] { return 102; }), 102);
+}
+
+TEST(BoundedReads, OneOwnersSlowReadsTakeNobodyElsesTime) {
+  BoundedReads::Limits limits{.patience = milliseconds(60'000),
+                              .budget = milliseconds(600'000),
+                              .least_patience = milliseconds(50),
+                              .pause = milliseconds(0),
+                              .owner_budget = milliseconds(100)};
+  BoundedReads reads(limits);
+  reads.charge_by(owner_of_hundreds);
+  auto slow = [] {
+    usleep(80'000);
+    return 1;
+  };
+  while (!reads.refuses(100)) (void)reads.of(100, slow);
+  EXPECT_TRUE(reads.refuses(101));
+  EXPECT_FALSE(reads.refuses(200));
+  EXPECT_EQ(reads.of(200, slow), 1);
+}
+
 TEST(BoundedReads, PausesAfterAReadThatWasGivenUp) {
   BoundedReads::Limits limits = kImpatient;
   limits.pause = std::chrono::hours(1);

@@ -172,10 +172,10 @@ TEST(Configuration, NamesRunMethodsOfFurtherLoops) {
 }
 
 TEST(Configuration, AnUnknownKeyIsNamedWithTheNearestOne) {
-  EXPECT_EQ(
-      complaint("stalls: {keep: 5}\ntreshold: 50ms\n"),
-      "loopsight.yml:2:1: unknown key 'treshold', expected one of threshold, workloads, "
-      "processes, probes, labels, stalls, log, web, loops, exports; did you mean 'threshold'?");
+  EXPECT_EQ(complaint("stalls: {keep: 5}\ntreshold: 50ms\n"),
+            "loopsight.yml:2:1: unknown key 'treshold', expected one of threshold, workloads, "
+            "processes, probes, labels, tables, stalls, log, web, loops, exports; did you mean "
+            "'threshold'?");
   EXPECT_EQ(complaint("stalls: {keeps: 5}"),
             "loopsight.yml:1:10: unknown key 'keeps', expected keep; did you mean 'keep'?");
   EXPECT_EQ(complaint("log:\n  colour: red\n"),
@@ -238,7 +238,7 @@ TEST(Configuration, ABadPatternIsShownWithItsFault) {
 TEST(Configuration, WhatTheFileHoldsCannotReachTheTerminal) {
   EXPECT_EQ(complaint("\"bad\\e[31m\\xff key\": 1"),
             "loopsight.yml:1:1: unknown key 'bad?[31m\xC3\xBF key', expected one of threshold, "
-            "workloads, processes, probes, labels, stalls, log, web, loops, exports");
+            "workloads, processes, probes, labels, tables, stalls, log, web, loops, exports");
   EXPECT_EQ(complaint("threshold: \xC3(\x01\n").find('\x01'), std::string::npos);
 }
 

@@ -125,7 +125,7 @@ TEST(Metrics, HoldsThreeHundredWorkloadsOfFourWorkers) {
 }
 
 TEST(Metrics, IsBoundedWhateverTheHostRuns) {
-  std::string text = page_of(700, 6, 60);
+  std::string text = page_of(700, 10, 60);
   TotalsLimits limits;
   size_t workloads = limits.workloads + 1;
   EXPECT_LE(count_of(text, "loopsight_loop_idle_seconds_total{"), limits.all_workers + workloads);

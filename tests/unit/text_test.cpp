@@ -69,7 +69,26 @@ TEST(CleanText, LetsNothingTurnALineAround) {
   for (const char* hidden : {"\u061C", "\u200E", "\u200F", "\u2028", "\u202A", "\u202E", "\u2066",
                              "\u2067", "\u2068", "\u2069"})
     EXPECT_EQ(clean_text(std::string("a") + hidden + "b", 100), "a?b") << hidden;
-  EXPECT_EQ(clean_text("\u2065\u206A\u200D\u0627", 100), "\u2065\u206A\u200D\u0627");
+  EXPECT_EQ(clean_text("caf\u00E9 \u0627 \u2026 \U0001F40D", 100),
+            "caf\u00E9 \u0627 \u2026 \U0001F40D");
+}
+
+TEST(CleanText, ShowsNothingThatIsNotSeen) {
+  for (const char* hidden :
+       {"\u00AD", "\u180E", "\u200B", "\u200D", "\u2060", "\u2065", "\u206A", "\uFEFF", "\uFFF9",
+        "\U000E0001", "\U000E0061", "\U000E007F", "\u3164", "\u115F", "\u2800"})
+    EXPECT_EQ(clean_text(std::string("a") + hidden + "b", 100), "a?b") << hidden;
+}
+
+TEST(CleanText, SetsNoTowersOfMarks) {
+  EXPECT_EQ(clean_text("e\u0301\u0323", 100), "e\u0301\u0323");
+  EXPECT_EQ(clean_text("e\u0301\u0323\u0301\u20DD\u0489z\u0301", 100), "e\u0301\u0323z\u0301");
+  EXPECT_EQ(clean_text("\u0301abc", 100), "?abc");  // it would be set on what stands before
+  EXPECT_EQ(clean_text("\u0301", 0), "");
+  EXPECT_EQ(clean_text("\u0915\u094D\u0937\u093F\u0902", 100), "\u0915\u094D\u0937\u093F\u0902");
+  std::string tower = "a";
+  for (int i = 0; i < 1000; i++) tower += "\u0335";
+  EXPECT_EQ(clean_text(tower, 1000), "a\u0335\u0335");
 }
 
 }  // namespace

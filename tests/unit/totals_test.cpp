@@ -78,6 +78,24 @@ TEST(Totals, FoldsWhatIsOverTheLimits) {
   EXPECT_GT(totals.folded_labels(), 0U);
 }
 
+TEST(Totals, MadeUpNamesTakeNobodyElsesLabel) {
+  constexpr Owner kGreedy{.cgroup = 1, .user = 65534};
+  constexpr Owner kHonest{.cgroup = 1, .user = 1000};
+  Totals totals({.workloads = 100});
+  for (uint32_t i = 1; i <= 300; i++)
+    totals.on_progress(progress(i, 1), process("made-up-" + std::to_string(i)), i, kGreedy);
+  EXPECT_TRUE(totals.workloads().contains("other"));
+  for (uint32_t i = 1; i <= 20; i++)
+    totals.on_progress(progress(1000 + i, 5), process("shop-" + std::to_string(i)), 1, kHonest);
+  for (uint32_t i = 1; i <= 300; i++)
+    totals.on_progress(progress(i, 1), process("made-up-" + std::to_string(i)), i, kGreedy);
+  for (uint32_t i = 1; i <= 20; i++)
+    ASSERT_TRUE(totals.workloads().contains("shop-" + std::to_string(i))) << i;
+  EXPECT_LE(totals.workloads().size(), 101U);
+  EXPECT_EQ(totals.yielded_labels(), 20U);
+  EXPECT_EQ(totals.loops(), 320U);
+}
+
 TEST(Totals, FoldsWorkersOverTheLimitOfAllWorkloads) {
   Totals totals({.all_workers = 3});
   for (uint32_t i = 1; i <= 6; i++)
