@@ -273,6 +273,31 @@ Stall Timeline::open_phase(const Loop& loop, uint64_t now_ns) const {
   return stall;
 }
 
+// The busy time that was not told yet, that of the running busy phase included: a callback may run
+// for hours, or until its process is killed. How much of that is of which cause may turn out
+// otherwise later; the sum is right at any time.
+CauseTimes Timeline::busy_of(Loop& loop, uint64_t now_ns) const {
+  CauseTimes total{};
+  std::copy_n(loop.last.busy_ns, total.size(), total.begin());
+  if (is_stalling(loop.last)) {
+    CauseTimes open = open_phase(loop, now_ns).causes;
+    for (size_t i = 0; i < LS_CAUSES; i++) total[i] += open[i];
+  }
+  CauseTimes busy{};
+  uint64_t too_much = 0;
+  for (size_t i = 0; i < LS_CAUSES; i++) {
+    busy[i] = difference(total[i], loop.counted_busy_ns[i]);
+    too_much += difference(loop.counted_busy_ns[i], total[i]);
+  }
+  for (uint64_t& ns : busy) {
+    uint64_t part = std::min(ns, too_much);
+    ns -= part;
+    too_much -= part;
+  }
+  for (size_t i = 0; i < LS_CAUSES; i++) loop.counted_busy_ns[i] += busy[i];
+  return busy;
+}
+
 LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   const ls_loop& now = loop.last;
   const ls_loop& before = loop.counted;
@@ -285,8 +310,7 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   if (now.phase == LS_PHASE_POLL) idle_ns += difference(now_ns, now.phase_start_ns);
   progress.idle_ns = difference(idle_ns, loop.counted_idle_ns);
   loop.counted_idle_ns = std::max(idle_ns, loop.counted_idle_ns);
-  for (size_t i = 0; i < LS_CAUSES; i++)
-    progress.busy[i] = difference(now.busy_ns[i], before.busy_ns[i]);
+  progress.busy = busy_of(loop, now_ns);
   for (size_t i = 0; i < LS_MAX_BUCKETS; i++)
     progress.buckets[i] = difference(now.buckets[i], before.buckets[i]);
   for (size_t i = 0; i < LS_GC_GENERATIONS; i++) {
@@ -304,9 +328,10 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
                                     difference(before.stalls, before.stall_records));
   progress.ended = ended;
   progress.threshold_ns = threshold_of(loop);
-  if (!ended && is_stalling(now)) {
+  if (is_stalling(now)) {
     uint64_t age = difference(now_ns, now.phase_start_ns);
-    if (age >= threshold_of(loop)) progress.stalled_ns = age;
+    if (age < threshold_of(loop)) age = 0;
+    (ended ? progress.over_ns : progress.stalled_ns) += age;
   }
   loop.counted = now;
   return progress;
@@ -378,6 +403,8 @@ Findings Timeline::on_end(const LoopEnded& event) {
     stall.killed_by = signal;
     take_samples(*loop, stall);
     found(*loop, stall, findings);
+  } else {
+    loop->last.flags |= LS_LOOP_STALE;  // what its thread did after the loop is none of the loop's
   }
   if (loop->stage == Stage::kWatched)
     findings.progress.push_back(progress_of(*loop, record.header.time_ns, true));

@@ -270,6 +270,30 @@ TEST_F(TimelineTest, CountsIdleTimeWhileItPassesAndOnlyOnce) {
   EXPECT_EQ(timeline_.on_state(after).progress.at(0).idle_ns, 80 * kMs);
 }
 
+TEST_F(TimelineTest, CountsTheRunningBusyPhaseWhileItPassesAndOnlyOnce) {
+  auto busy = [&](const LoopState& event) { return timeline_.on_state(event).progress.at(0).busy; };
+  auto open = state(100, LS_PHASE_BUSY, 0);
+  EXPECT_EQ(sum(busy(open)), 100 * kMs);
+  open = state(250, LS_PHASE_BUSY, 0);
+  open.loop.phase_ns[LS_CAUSE_CPU] = 240 * kMs;  // what looked like CPU was the run queue at last
+  open.loop.slice_start_ns = 240 * kMs;
+  EXPECT_EQ(sum(busy(open)), 150 * kMs);
+  auto ended = state(310, LS_PHASE_POLL, 300);
+  ended.loop.busy_ns[LS_CAUSE_CPU] = 10 * kMs;
+  ended.loop.busy_ns[LS_CAUSE_RUN_QUEUE] = 290 * kMs;
+  EXPECT_EQ(sum(busy(ended)), 50 * kMs);
+  ended.loop.busy_ns[LS_CAUSE_CPU] = 400 * kMs;
+  EXPECT_EQ(sum(busy(ended)), 390 * kMs);
+}
+
+TEST_F(TimelineTest, CountsTheBusyPhaseThatDeathEnded) {
+  timeline_.on_state(state(10, LS_PHASE_BUSY, 0));
+  Findings findings = timeline_.on_end(end(2660, 9));
+  ASSERT_EQ(findings.stalls.size(), 1U);
+  EXPECT_EQ(sum(findings.progress.at(0).busy), 2650 * kMs);
+  EXPECT_EQ(findings.progress.at(0).over_ns, 2660 * kMs);
+}
+
 TEST_F(TimelineTest, ReportsAStallThatDeathEnded) {
   timeline_.on_state(state(300, LS_PHASE_BUSY, 100));
   auto found = timeline_.on_end(end(350, 9));
