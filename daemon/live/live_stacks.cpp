@@ -8,6 +8,7 @@
 #include "daemon/host/proc.h"
 #include "daemon/live/live_source.h"
 #include "daemon/python/plumbing.h"
+#include "daemon/python/running_tasks.h"
 
 namespace loopsight {
 
@@ -49,6 +50,22 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
     if (auto added = add(encode(source)); !added) return added;
   }
   return {};
+}
+
+// Says to the kernel side where asyncio keeps its running tasks, by which a stack goes on beyond a
+// greenlet's.
+void LiveSource::learn_running_tasks(uint32_t tgid, uint64_t thread_pointer) {
+  auto layout = layouts_.find(tgid);
+  if (layout == layouts_.end() || layout->second.minor >= 14 || thread_pointer == 0 ||
+      layout->second.current_tasks != 0)
+    return;
+  auto found = reads_->of(tgid, [tgid, python = layout->second, thread_pointer] {
+    constexpr size_t kMostReads = 50'000;
+    return find_current_tasks(RemoteMemory(tgid, kMostReads), python, thread_pointer);
+  });
+  if (!found || *found == 0) return;
+  layout->second.current_tasks = *found;
+  tracer_.set_python(tgid, layout->second);
 }
 
 // Tells where a loop sleeps that has not come back yet, as its own thread will when it does. What

@@ -120,10 +120,16 @@ FrameWalk walk_frames(const RemoteMemory& memory, const ls_python& python, uint6
 
 ls_stack to_stack(const FrameWalk& walk) {
   ls_stack stack{};
-  stack.count = static_cast<__u32>(std::min<size_t>(walk.frames.size(), LS_MAX_FRAMES));
-  for (size_t i = 0; i < stack.count; i++) stack.frames[i] = walk.frames[i].frame;
+  size_t all = walk.frames.size();
+  stack.count = static_cast<__u32>(std::min<size_t>(all, LS_MAX_FRAMES));
   stack.end = walk.complete ? LS_STACK_COMPLETE : LS_STACK_TORN;
-  if (walk.frames.size() > LS_MAX_FRAMES) stack.end = LS_STACK_CUT;
+  size_t left_out = all - stack.count;
+  if (left_out > 0) {
+    stack.end = LS_STACK_CUT;
+    stack.left_out = static_cast<__u16>(left_out);
+  }
+  for (size_t i = 0; i < stack.count; i++)
+    stack.frames[i] = walk.frames[i < LS_INNER_FRAMES ? i : i + left_out].frame;
   return stack;
 }
 
