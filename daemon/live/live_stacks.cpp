@@ -7,7 +7,6 @@
 #include "daemon/event/codec.h"
 #include "daemon/host/proc.h"
 #include "daemon/live/live_source.h"
-#include "daemon/python/plumbing.h"
 #include "daemon/python/running_tasks.h"
 
 namespace loopsight {
@@ -27,7 +26,8 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
                                                              : event.record.header.time_ns;
   auto frames = pipeline_.resolve(event);
   if (frames.empty()) return {};
-  for (const Frame* frame : {std::as_const(frames).data(), find_culprit(frames)}) {
+  const Frame* culprit = pipeline_.find_culprit(tgid, frames);
+  for (const Frame* frame : {std::as_const(frames).data(), culprit}) {
     if (!frame || frame->end_column == 0) continue;
     SourceKey key{tgid, frame->file, frame->line, frame->end_line};
     if (sources_asked_.size() >= kMaxAsked) sources_asked_.clear();

@@ -150,8 +150,8 @@ FrameWalk walk_moving_frames(const RemoteMemory& memory, const ls_python& python
   FrameWalk walk;
   uint64_t frame = state.frame;
   for (int i = 0; i < kMostTries && frame != 0; i++) {
-    walk = walk_frames(memory, python, frame, LS_MAX_FRAMES + 1);
-    if (walk.complete || walk.frames.size() > LS_MAX_FRAMES) break;
+    walk = walk_frames(memory, python, frame, LS_DEEPEST);
+    if (walk.complete || walk.frames.size() >= LS_DEEPEST) break;
     frame = read_frame_of(memory, python, state.address);
   }
   return walk;
