@@ -273,13 +273,15 @@ Stall Timeline::open_phase(const Loop& loop, uint64_t now_ns) const {
   return stall;
 }
 
-// The busy time that was not told yet, that of the running busy phase included: a callback may run
-// for hours, or until its process is killed. How much of that is of which cause may turn out
-// otherwise later; the sum is right at any time.
-CauseTimes Timeline::busy_of(Loop& loop, uint64_t now_ns) const {
+// The busy time that was not told yet, with that of a running busy phase that is long already, or
+// that was the last one: a callback may run for hours, or until its process is killed. How much of
+// that is of which cause may turn out otherwise later; the sum is right at any time.
+CauseTimes Timeline::busy_of(Loop& loop, uint64_t now_ns, bool ended) const {
   CauseTimes total{};
   std::copy_n(loop.last.busy_ns, total.size(), total.begin());
-  if (is_stalling(loop.last)) {
+  bool is_long =
+      difference(now_ns, loop.last.phase_start_ns) >= threshold_of(loop) * kInProgressFactor;
+  if (is_stalling(loop.last) && (is_long || ended)) {
     CauseTimes open = open_phase(loop, now_ns).causes;
     for (size_t i = 0; i < LS_CAUSES; i++) total[i] += open[i];
   }
@@ -310,7 +312,7 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   if (now.phase == LS_PHASE_POLL) idle_ns += difference(now_ns, now.phase_start_ns);
   progress.idle_ns = difference(idle_ns, loop.counted_idle_ns);
   loop.counted_idle_ns = std::max(idle_ns, loop.counted_idle_ns);
-  progress.busy = busy_of(loop, now_ns);
+  progress.busy = busy_of(loop, now_ns, ended);
   for (size_t i = 0; i < LS_MAX_BUCKETS; i++)
     progress.buckets[i] = difference(now.buckets[i], before.buckets[i]);
   for (size_t i = 0; i < LS_GC_GENERATIONS; i++) {

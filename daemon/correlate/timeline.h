@@ -78,7 +78,7 @@ class Timeline {
   void found(Loop& loop, const Stall& one, Findings& findings);
   void release(Loop& loop, Findings& findings);
   LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
-  CauseTimes busy_of(Loop& loop, uint64_t now_ns) const;
+  CauseTimes busy_of(Loop& loop, uint64_t now_ns, bool ended) const;
   uint64_t threshold_of(const Loop& loop) const {
     return loop.last.threshold_ns > 0 ? loop.last.threshold_ns : threshold_ns_;
   }

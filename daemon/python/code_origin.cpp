@@ -170,6 +170,8 @@ Origin origin_of(std::string_view file) {
     return by_name(name);
   }
   if (file.starts_with('<')) return is_generated(file) ? Origin::kGenerated : Origin::kOwn;
+  // The interpreter's own frame between a class and its __init__ (3.12 and newer, specialize.c).
+  if (file == "__init__") return Origin::kLibrary;
   Place place = place_of(file);
   std::string_view inside = file.substr(place.start);
   switch (place.root) {

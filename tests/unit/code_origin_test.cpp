@@ -29,6 +29,7 @@ TEST(OriginOf, KnowsTheStandardLibraryInEachShape) {
   expect(Origin::kLibrary,
          {"/usr/lib/python3.11/asyncio/events.py", "/opt/py/lib/python3.13t/ssl.py",
           "/usr/lib64/python3.9/socket.py", "<frozen runpy>", "<frozen importlib._bootstrap>",
+          "__init__",  // the interpreter's own frame
           // Embedded, frozen by PyInstaller, unpacked, built in place.
           "/opt/app/python311.zip/selectors.py", "/opt/x/python311.zip/json/encoder.py",
           "asyncio/base_events.py", "selectors.py", "/tmp/_MEIa1/base_library.zip/codecs.py",
