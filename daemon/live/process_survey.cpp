@@ -10,6 +10,7 @@
 #include <tuple>
 #include <utility>
 
+#include "daemon/attribute/wait_target.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/host/proc.h"
