@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/correlate/cause_times.h"
 #include "daemon/correlate/delayed.h"
 #include "daemon/correlate/stack_samples.h"
 
@@ -13,28 +14,6 @@ constexpr uint64_t kInProgressFactor = 10;
 constexpr size_t kMaxSamples = 200;  // of one busy phase; then about half of them are let go
 constexpr uint64_t kMaxWaitForWaitersNs = 1'000'000'000;
 constexpr size_t kMaxHeldStalls = 64;  // of a row that waits for its verdict
-
-uint64_t sum(const CauseTimes& causes) {
-  uint64_t total = 0;
-  for (uint64_t ns : causes) total += ns;
-  return total;
-}
-
-// Makes the causes add up to the duration: what is missing is unknown, what is too much (it cannot
-// be, unless a record is damaged) is taken from the largest.
-bool balance(Stall& stall) {
-  uint64_t total = sum(stall.causes);
-  uint64_t duration = stall.duration_ns();
-  if (total < duration) stall.causes[LS_CAUSE_UNKNOWN] += duration - total;
-  if (total <= duration) return duration - total <= duration / 100;
-  for (uint64_t excess = total - duration; excess > 0;) {
-    auto largest = std::max_element(stall.causes.begin(), stall.causes.end());
-    uint64_t part = std::min(*largest, excess);
-    *largest -= part;
-    excess -= part;
-  }
-  return false;
-}
 
 // The loop is in a busy phase and still has its epoll instance.
 bool is_stalling(const ls_loop& state) {
@@ -285,19 +264,7 @@ CauseTimes Timeline::busy_of(Loop& loop, uint64_t now_ns, bool ended) const {
     CauseTimes open = open_phase(loop, now_ns).causes;
     for (size_t i = 0; i < LS_CAUSES; i++) total[i] += open[i];
   }
-  CauseTimes busy{};
-  uint64_t too_much = 0;
-  for (size_t i = 0; i < LS_CAUSES; i++) {
-    busy[i] = difference(total[i], loop.counted_busy_ns[i]);
-    too_much += difference(loop.counted_busy_ns[i], total[i]);
-  }
-  for (uint64_t& ns : busy) {
-    uint64_t part = std::min(ns, too_much);
-    ns -= part;
-    too_much -= part;
-  }
-  for (size_t i = 0; i < LS_CAUSES; i++) loop.counted_busy_ns[i] += busy[i];
-  return busy;
+  return take_new(total, loop.counted_busy_ns);
 }
 
 LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
