@@ -9,187 +9,8 @@
 #ifndef LOOPSIGHT_BPF_FRAMES_H
 #define LOOPSIGHT_BPF_FRAMES_H
 
-#include "code_identity.h"
-#include "processor.bpf.h"
-#include "state.bpf.h"
-
-// Has the compiler test a size in all its 64 bits: Linux 6.1 takes what a test of the lower half
-// says for that half alone.
-#define ls_keep_wide(size) asm volatile("" : "+r"(size))
-
-static __always_inline __u64 ls_read_word(__u64 address) {
-  __u64 word = 0;
-  if (bpf_probe_read_user(&word, sizeof(word), (void *)address)) return 0;
-  return word;
-}
-
-// Calls step(i, context) for i from 0 on, at most `most` times or until it returns 1. The helper
-// for that (Linux 5.17) has the verifier look at a step once, where an ordinary loop has it look at
-// each of its rounds: of a hundred, in twenty programs, that is seconds at every start.
-#define LS_REPEAT(most, step, context)                                 \
-  do {                                                                 \
-    if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) { \
-      bpf_loop(most, step, context, 0);                                \
-    } else {                                                           \
-      for (__u32 round = 0; round < (most); round++)                   \
-        if (step(round, context)) break;                               \
-    }                                                                  \
-  } while (0)
-
-struct ls_search {
-  const struct ls_python *python;
-  __u64 pointer;
-  __u64 interpreter;
-  __u64 state;
-  __u64 found;
-};
-
-static long ls_search_step(__u32 round, struct ls_search *search) {
-  const struct ls_python *python = search->python;
-  if (!search->interpreter) return 1;
-  if (!search->state) {  // on to the next interpreter
-    search->interpreter = ls_read_word(search->interpreter + python->interpreter_next);
-    if (!search->interpreter) return 1;
-    search->state = ls_read_word(search->interpreter + python->interpreter_threads);
-    return 0;
-  }
-  // Of several states of one thread (subinterpreters) the one with a frame is at work.
-  if (ls_read_word(search->state + python->thread_id) == search->pointer &&
-      ls_read_word(search->state + python->thread_frame)) {
-    search->found = search->state;
-    return 1;
-  }
-  search->state = ls_read_word(search->state + python->thread_next);
-  return 0;
-}
-
-// The newest states come first: of a process with thousands of threads a search for the main
-// thread's takes a while, which only a poll call that is asked about may (`most`).
-__weak __noinline __u64 ls_find_thread_state(const struct ls_python *python, __u64 pointer,
-                                             __u32 most) {
-  struct ls_search search = {.python = python, .pointer = pointer};
-  if (!python) return 0;
-  search.interpreter = ls_read_word(python->runtime + python->interpreters_head);
-  if (search.interpreter)
-    search.state = ls_read_word(search.interpreter + python->interpreter_threads);
-  if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-    bpf_loop(most > LS_MOST_THREADS ? LS_MOST_THREADS : most, ls_search_step, &search, 0);
-  } else {
-    for (__u32 round = 0; round < LS_MAX_THREADS; round++)
-      if (ls_search_step(round, &search)) break;
-  }
-  return search.found;
-}
-
-static __always_inline __u64 ls_first_frame(const struct ls_python *python, __u64 state) {
-  __u64 frame = ls_read_word(state + python->thread_frame);
-  if (frame && python->cframe_frame != LS_NO_OFFSET)
-    frame = ls_read_word(frame + python->cframe_frame);
-  return frame;
-}
-
-// 0 where it is no code object.
-static __always_inline __u32 ls_read_identity(const struct ls_python *python,
-                                              struct ls_scratch *buffer, __u64 code) {
-  if (bpf_probe_read_user(buffer->code, ls_code_head_bytes(python), (void *)code)) return 0;
-  return ls_code_identity(python, buffer->code);
-}
-
-// The value of an integer object that is small and not negative; -1 of any other.
-static __always_inline long ls_read_integer(const struct ls_python *python, __u64 reference) {
-  __u64 object = reference, size;
-  __u32 digit = 0;
-  if (python->flags & LS_PYTHON_TAGGED) {
-    if ((reference & 3) == 3) return (long)(reference >> 2);
-    object = reference & ~3ULL;
-  }
-  if (!object) return -1;
-  size = ls_read_word(object + python->object_bytes);
-  if (bpf_probe_read_user(&digit, sizeof(digit), (void *)(object + python->object_bytes + 8)))
-    return -1;
-  // Include/cpython/longintrepr.h: from 3.12 on bits 0 and 1 are the sign (1: zero), the digits
-  // are counted from bit 3; before, the size is negative for a negative number.
-  if (python->flags & LS_PYTHON_COMPACT_INT) {
-    if ((size & 3) == 1) return 0;
-    return size >> 3 == 1 && (size & 3) == 0 ? (long)digit : -1;
-  }
-  if (size == 0) return 0;
-  return size == 1 ? (long)digit : -1;
-}
-
-// The name of an asyncio task: a string, or the number of "Task-7" (3.13 and newer).
-__weak __noinline int ls_read_task(const struct ls_python *python, __u64 task,
-                                   struct ls_stack *stack) {
-  __u64 name, flags, length;
-  __u32 state = 0;
-  __u64 kind, size;
-  long number;
-  if (!python || !stack || !task) return 0;
-  name = ls_read_word(task + python->task_name);
-  if (!name) return 0;
-  flags = ls_read_word(ls_read_word(name + python->object_type) + python->type_name + 144);
-  if (flags & 1ULL << 24) {  // Py_TPFLAGS_LONG_SUBCLASS
-    number = ls_read_integer(python, name);
-    stack->task_number = number > 0 ? (__u32)number : 0;
-    return 1;
-  }
-  if (!(flags & 1ULL << 28)) return 0;  // Py_TPFLAGS_UNICODE_SUBCLASS
-  length = ls_read_word(name + python->text_length);
-  bpf_probe_read_user(&state, sizeof(state), (void *)(name + python->text_state));
-  kind = state >> 2 & 7;
-  size = length > LS_TASK_NAME_SIZE ? LS_TASK_NAME_SIZE : length;
-  size *= kind;
-  ls_keep_wide(size);
-  if (size > LS_TASK_NAME_SIZE) size = LS_TASK_NAME_SIZE;
-  if (bpf_probe_read_user(
-          stack->task, size,
-          (void *)(name + (state >> 6 & 1 ? python->text_ascii : python->text_other))))
-    return 0;
-  stack->task_state = state;
-  stack->task_length = length > 0xffffffff ? 0xffffffff : (__u32)length;
-  return 1;
-}
-
-static __always_inline bool ls_is_task(const struct ls_python *python, __u64 object) {
-  static const char wanted[] = "_asyncio.Task";
-  char name[sizeof(wanted)] = {};
-  __u64 type = object ? ls_read_word(object + python->object_type) : 0;
-  if (!type) return false;
-  if (bpf_probe_read_user(name, sizeof(name), (void *)ls_read_word(type + python->type_name)))
-    return false;
-  for (int i = 0; i < (int)sizeof(wanted); i++)
-    if (name[i] != wanted[i]) return false;
-  return true;
-}
-
-// Reads what asyncio's _run_once, whose frame this is, is at: how many callbacks it runs in this
-// iteration, which one of them, and, up to 3.13, of which task. `inner` is the frame that it
-// called, Handle._run, whose self leads to the callback and that to its task.
-__weak __noinline int ls_note_iteration(const struct ls_python *python, __u64 frame, __u64 inner,
-                                        struct ls_stack *stack) {
-  long ready, index;
-  __u64 locals, callback, object;
-  if (!python || !stack) return 0;
-  locals = frame + python->frame_locals + 8ULL * python->ready_local;
-  ready = ls_read_integer(python, ls_read_word(locals));
-  index = ls_read_integer(python, ls_read_word(locals + 8));
-  if (ready > 0 && ready <= LS_MAX_READY && index >= 0 && index < ready) {
-    stack->ready = (__u32)ready;
-    stack->ready_index = (__u32)index;
-  }
-  if (!inner || python->thread_task != LS_NO_OFFSET || python->task_name == LS_NO_OFFSET) return 1;
-  // Handle.__slots__ are kept in the order of their names: _args, _callback.
-  object = ls_read_word(inner + python->frame_locals);
-  callback = object ? ls_read_word(object + python->object_bytes + 8) : 0;
-  if (!callback) return 1;
-  object = ls_read_word(callback + python->object_bytes);  // TaskStepMethWrapper.sw_task
-  if (!ls_is_task(python, object)) {
-    object = ls_read_word(callback + python->object_bytes + 8);  // PyCFunctionObject.m_self
-    if (!ls_is_task(python, object)) return 1;
-  }
-  ls_read_task(python, object, stack);
-  return 1;
-}
+#include "objects.bpf.h"
+#include "switched.bpf.h"
 
 struct ls_walk {
   const struct ls_python *python;
@@ -200,11 +21,17 @@ struct ls_walk {
   __u64 inner_code;
 };
 
+// Where the frame number `at` is kept: of a deep stack both ends are. What comes after the first
+// LS_MAX_FRAMES takes the places of those in the middle, one after the other.
+static __always_inline __u32 ls_place(__u32 at) {
+  return at < LS_MAX_FRAMES ? at : LS_INNER_FRAMES + (at - LS_INNER_FRAMES) % LS_OUTER_FRAMES;
+}
+
 static long ls_walk_step(__u32 round, struct ls_walk *walk) {
   const struct ls_python *python = walk->python;
   struct ls_scratch *buffer = walk->buffer;
   struct ls_stack *stack = walk->stack;
-  __u64 code, instruction, address = walk->frame;
+  __u64 code, instruction, place, address = walk->frame;
   __u32 at, identity;
   if (!address) {
     stack->end = LS_STACK_COMPLETE;
@@ -224,14 +51,15 @@ static long ls_walk_step(__u32 round, struct ls_walk *walk) {
   // From 3.13 on the low bits are a tag.
   code = ls_field(buffer->frame, python->frame_code) & ~7ULL;
   instruction = ls_field(buffer->frame, python->frame_instruction);
-  identity = code ? ls_read_identity(python, buffer, code) : 0;
-  if (!identity) {
+  at = buffer->total;
+  // Most of a deep stack is passed over; what stays of it is looked at when its end is known.
+  identity = code && at < LS_MAX_FRAMES ? ls_read_identity(python, buffer, code) : 0;
+  if (!identity && (at < LS_MAX_FRAMES || !code)) {
     ls_count(LS_COUNT_STACK_TORN);
     stack->end = LS_STACK_TORN;
     return 1;
   }
-  at = stack->count;
-  if (at >= LS_MAX_FRAMES) return 1;
+  if (at >= LS_DEEPEST) return 1;
   if (at == 0) {
     buffer->leaf_frame = address;
     buffer->leaf_instruction = instruction;
@@ -249,8 +77,10 @@ static long ls_walk_step(__u32 round, struct ls_walk *walk) {
     }
     if (!buffer->wanted_self || buffer->wanted_self == self) buffer->met = 1;
   }
-  if (address == buffer->wanted_anchor && instruction == buffer->wanted_instruction)
+  if (address == buffer->wanted_anchor && instruction == buffer->wanted_instruction) {
     buffer->met = 1;
+    buffer->met_at = at + 1;
+  }
   if (python->code_thread_bytecode != LS_NO_OFFSET) {
     // Each thread runs a copy of the instructions: say which one it is in the original.
     __u64 copies = ls_read_word(code + python->code_thread_bytecode);
@@ -259,13 +89,59 @@ static long ls_walk_step(__u32 round, struct ls_walk *walk) {
     if (copy) instruction += code + python->code_adaptive - copy;
   }
   if (python->minor >= 11) instruction -= code;
-  stack->frames[at].code = code;
-  stack->frames[at].offset = instruction > 0xffffffff ? 0xffffffff : (__u32)instruction;
-  stack->frames[at].identity = identity;
-  stack->count = at + 1;
+  buffer->total = at + 1;
+  place = ls_place(at);
+  ls_keep_wide(place);
+  if (place >= LS_MAX_FRAMES) return 1;
+  stack->frames[place].code = code;
+  stack->frames[place].offset = instruction > 0xffffffff ? 0xffffffff : (__u32)instruction;
+  stack->frames[place].identity = identity;
+  if (stack->count <= place) stack->count = (__u32)place + 1;
   walk->inner = address;
   walk->inner_code = code;
   return 0;
+}
+
+struct ls_turn {
+  const struct ls_python *python;
+  struct ls_stack *stack;
+  struct ls_scratch *buffer;
+  __u32 first;
+};
+
+static long ls_turn_step(__u32 round, struct ls_turn *turn) {
+  __u64 from = (turn->first + round) % LS_OUTER_FRAMES;
+  __u64 to = LS_INNER_FRAMES + (__u64)round;
+  struct ls_frame *frame;
+  ls_keep_wide(from);
+  ls_keep_wide(to);
+  if (from >= LS_OUTER_FRAMES || to >= LS_MAX_FRAMES) return 1;
+  frame = &turn->stack->frames[to];
+  *frame = turn->buffer->turned[from];
+  if (!frame->identity) frame->identity = ls_read_identity(turn->python, turn->buffer, frame->code);
+  return 0;
+}
+
+// Brings the outer end of a deep stack into its order.
+static __noinline int ls_turn_outer(const struct ls_python *python, struct ls_stack *stack,
+                                    struct ls_scratch *buffer, __u32 total) {
+  struct ls_turn turn = {.python = python, .stack = stack, .buffer = buffer};
+  if (!stack || !buffer || total <= LS_MAX_FRAMES) return 0;
+  turn.first = (total - LS_INNER_FRAMES) % LS_OUTER_FRAMES;
+  bpf_probe_read_kernel(buffer->turned, sizeof(buffer->turned), &stack->frames[LS_INNER_FRAMES]);
+  LS_REPEAT(LS_OUTER_FRAMES, ls_turn_step, &turn);
+  stack->left_out = (__u16)(total - LS_MAX_FRAMES);
+  stack->end = LS_STACK_CUT;
+  return 1;
+}
+
+static __always_inline void ls_walk_on(struct ls_walk *walk) {
+  if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+    bpf_loop(LS_DEEPEST + LS_MAX_SHIMS, ls_walk_step, walk, 0);
+  } else {
+    for (__u32 round = 0; round < LS_MAX_FRAMES + LS_MAX_SHIMS; round++)
+      if (walk->buffer->total >= LS_MAX_FRAMES || ls_walk_step(round, walk)) break;
+  }
 }
 
 // Walks the frames of a thread state into `stack`; 0 where there are none to read. A global
@@ -278,17 +154,32 @@ __weak __noinline int ls_walk_state(const struct ls_python *python, __u64 state,
   if (!stack || !python || !walk.buffer) return 0;
   stack->count = 0;
   stack->end = LS_STACK_CUT;
+  stack->left_out = 0;
   stack->flags = 0;
+  stack->outside = 0;
   stack->ready = 0;
   stack->task_number = 0;
   stack->task_length = 0;
   stack->callee[0] = 0;
   walk.buffer->run_once_frame = 0;
+  walk.buffer->total = 0;
+  walk.buffer->met_at = 0;
   walk.buffer->met = 0;
   walk.buffer->met_self = 0;
   walk.buffer->met_inner = 0;
   walk.frame = ls_first_frame(python, state);
-  LS_REPEAT(LS_MAX_FRAMES + LS_MAX_SHIMS, ls_walk_step, &walk);
+  ls_walk_on(&walk);
+  if (stack->end == LS_STACK_COMPLETE && ls_is_wanted(walk.buffer) && !walk.buffer->met) {
+    // The end of a greenlet's stack, perhaps: the loop goes on in the one that switched to it.
+    walk.frame = ls_switched_from(python, state, walk.buffer);
+    if (walk.frame) ls_walk_on(&walk);
+  }
+  if (walk.buffer->total > LS_MAX_FRAMES)
+    ls_turn_outer(python, stack, walk.buffer, walk.buffer->total);
+  if (walk.buffer->met_at <= LS_INNER_FRAMES)
+    stack->outside = (__u16)walk.buffer->met_at;
+  else if (walk.buffer->met_at - LS_INNER_FRAMES > stack->left_out)
+    stack->outside = (__u16)(walk.buffer->met_at - stack->left_out);
   // Not in the walk itself: all frames of our own that are open at once have 512 bytes.
   if (walk.buffer->run_once_frame)
     ls_note_iteration(python, walk.buffer->run_once_frame, walk.buffer->run_once_inner, stack);

@@ -7,6 +7,9 @@
 #include <linux/types.h>
 
 #define LS_MAX_FRAMES 80       // Python frames of one stack, the innermost first
+#define LS_INNER_FRAMES 30     // of a deeper one as many innermost frames are kept, and for the
+#define LS_OUTER_FRAMES 50     // rest the outermost ones
+#define LS_DEEPEST 1024        // and no further out is looked
 #define LS_SAMPLE_HZ 99        // CPU samples of a loop's thread for each second of its CPU time
 #define LS_MAX_THREADS 256     // thread states searched for a thread's own at a context switch
 #define LS_MOST_THREADS 8192   // and at a poll call that is asked about
@@ -73,6 +76,9 @@ struct ls_python {
   __u64 calls[4];               // opcodes that call with arguments by position, one bit each
   __u64 keyword_calls[4];       // with keywords
   __u64 unpacking_calls[4];     // with an unpacked sequence
+  __u64 current_tasks;          // up to 3.13: asyncio's dict of running tasks by loop, 0 not known
+  __u16 generator_frame;        // of the frame in a coroutine; before 3.11: of the pointer to it
+  __u16 pad_end[3];
 };
 #define LS_NO_OFFSET 0xffff
 #define LS_HEAD_BYTES 128   // room for what is read at once of a frame or of a code object
@@ -94,7 +100,7 @@ struct ls_frame {
 enum ls_stack_end {
   LS_STACK_NONE,  // not read
   LS_STACK_COMPLETE,
-  LS_STACK_CUT,       // deeper than LS_MAX_FRAMES
+  LS_STACK_CUT,       // deeper than LS_MAX_FRAMES: see left_out
   LS_STACK_TORN,      // a frame that is none: the rest is not to be believed
   LS_STACK_UNMAPPED,  // a page that is not resident
 };
@@ -109,8 +115,10 @@ enum ls_stack_flag {
 
 struct ls_stack {
   __u32 count;
-  __u32 end;          // enum ls_stack_end
-  __u32 flags;        // enum ls_stack_flag
+  __u16 end;          // enum ls_stack_end
+  __u16 left_out;     // frames after the first LS_INNER_FRAMES that are not here
+  __u16 flags;        // enum ls_stack_flag
+  __u16 outside;      // 1 + the index of the frame that called a native loop, 0 not known
   __u32 ready;        // asyncio: callbacks that this iteration runs, 0 not known
   __u32 ready_index;  // asyncio: which of them runs, from 0
   __u32 task_number;  // a task that CPython has not named yet: 7 of "Task-7"

@@ -63,6 +63,11 @@ struct ls_scratch {
   __u64 run_once_frame;  // of asyncio's _run_once, 0 none; and the frame that it called
   __u64 run_once_inner;
   struct ls_stack stack;  // for a look that is not kept
+  struct ls_frame turned[LS_OUTER_FRAMES];
+  // Counters of loops, kept where the verifier does not follow their values from round to round.
+  __u32 total;   // frames that a walk has met
+  __u32 met_at;  // 1 + the number of the anchor's, 0 not met
+  __u64 slot;    // of a frame, that is looked at
 };
 
 // A code object whose names were sent, by what it was then: it may be freed and its address given

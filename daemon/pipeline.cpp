@@ -6,7 +6,6 @@
 #include <variant>
 
 #include "daemon/event/codec.h"
-#include "daemon/python/plumbing.h"
 
 namespace loopsight {
 
@@ -52,13 +51,17 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
         } else if constexpr (std::is_same_v<E, Lost>) {
           return timeline_.on_lost(one);
         } else if constexpr (std::is_same_v<E, ProcessFacts>) {
-          if (one.is_python) workloads_.on_facts(one);
+          if (one.is_python) {
+            workloads_.on_facts(one);
+            judge_.on_facts(one);
+          }
         } else if constexpr (std::is_same_v<E, ProcessExec> || std::is_same_v<E, ProcessExit>) {
           const ls_header& header = one.record.header;
           pools = deliver_pools(pool_watch_.on_exit(header.tgid, header.time_ns));
           workloads_.on_exit(one.record.header.tgid);
           sources_.on_exit(one.record.header.tgid);
           codes_.on_exit(one.record.header.tgid);
+          judge_.on_exit(one.record.header.tgid);
         }
         return {};
       },
@@ -104,7 +107,7 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
   for (const LockWait& wait : findings.lock_waits) {
     const WorkloadProcess& process = workloads_.find(wait.tgid);
     auto frames = codes_.resolve(wait.tgid, minor_version(process.python), wait.holder);
-    totals_.on_lock_wait(wait.ns, find_culprit(frames), process, owner_of_(wait.tgid));
+    totals_.on_lock_wait(wait.ns, find_culprit(wait.tgid, frames), process, owner_of_(wait.tgid));
   }
   for (LoopProgress& progress : findings.progress) {
     apply_moves(progress);
@@ -119,7 +122,7 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
 Result<void> Pipeline::deliver_pools(const PoolFindings& findings) {
   Result<void> result;
   for (const Saturation& saturation : findings.saturations) {
-    auto report = report_saturation(saturation, workloads_.find(saturation.tgid));
+    auto report = report_saturation(saturation, workloads_.find(saturation.tgid), judge_);
     for (Sink* sink : sinks_)
       if (auto written = sink->on_executor(report); !written) result = written;
   }

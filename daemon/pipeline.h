@@ -11,9 +11,11 @@
 #include <functional>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "daemon/attribute/attributor.h"
+#include "daemon/attribute/code_judge.h"
 #include "daemon/base/result.h"
 #include "daemon/correlate/pool_watch.h"
 #include "daemon/correlate/timeline.h"
@@ -42,6 +44,13 @@ class Pipeline {
   void set_limits(TotalsLimits limits) { totals_.set_limits(limits); }
   void expire(uint64_t now_ns) { totals_.on_tick(now_ns); }
 
+  // Whose code is whose, beyond what follows from where it lies.
+  void set_code_names(CodeNames names) { judge_.set_names(std::move(names)); }
+
+  // The frame of a live process's stack that is to blame; null where there is none.
+  const Frame* find_culprit(uint32_t tgid, std::vector<Frame>& frames) const {
+    return judge_.find_culprit(frames, tgid, workloads_.find(tgid).workload);
+  }
   // The frames of a stack of a live process.
   std::vector<Frame> resolve(const StackSeen& event) const;
   bool knows_code(uint32_t tgid, const ls_frame& frame) const { return codes_.knows(tgid, frame); }
@@ -61,7 +70,8 @@ class Pipeline {
   Workloads workloads_;
   CodeObjects codes_;
   Sources sources_;
-  Attributor attributor_{workloads_, codes_, sources_};
+  CodeJudge judge_;
+  Attributor attributor_{workloads_, codes_, sources_, judge_};
   Totals totals_;
   LoopTable loops_;
   Summarizer summarizer_;

@@ -258,10 +258,11 @@ bool in_package(std::string_view module, std::string_view package) {
   return module == package || (module.starts_with(package) && module[package.size()] == '.');
 }
 
-// What the user's code called: the plumbing's frames further in than the culprit.
+// What the service's code called: the frames further in than the culprit. Where no code of the
+// service is to blame, any below the loop.
 bool fits_frames(const AdviceRule& rule, const StallReport& report) {
   for (const Frame& frame : report.frames) {
-    if (!is_plumbing(frame)) return false;
+    if (frame.whose == Whose::kOwn || frame.whose == Whose::kOutside) return false;
     bool module = any_of_list(
         rule.modules, [&](std::string_view package) { return in_package(frame.module, package); });
     bool function =
@@ -305,9 +306,8 @@ const AdviceRule& find_advice(const StallReport& report) {
     return kStoppedWorld;
   if (report.gil_waits && report.gil_waits->convoy && kConvoy.causes >> cause & 1) return kConvoy;
   constexpr uint32_t kMany = 20;
-  constexpr double kSmall = 0.2;
-  if (report.callbacks && report.callbacks->count >= kMany &&
-      report.callbacks->largest_share <= kSmall && kManyCallbacks.causes >> cause & 1)
+  if (report.callbacks && report.callbacks->count >= kMany && report.callbacks->all_small &&
+      kManyCallbacks.causes >> cause & 1)
     return kManyCallbacks;
   for (const AdviceRule& rule : kRules) {
     if (!(rule.causes >> cause & 1)) continue;

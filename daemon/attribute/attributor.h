@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "daemon/attribute/code_judge.h"
 #include "daemon/attribute/report.h"
 #include "daemon/attribute/sources.h"
 #include "daemon/python/code_objects.h"
@@ -11,8 +12,9 @@ namespace loopsight {
 
 class Attributor {
  public:
-  Attributor(const Workloads& workloads, const CodeObjects& codes, const Sources& sources)
-      : workloads_(workloads), codes_(codes), sources_(sources) {}
+  Attributor(const Workloads& workloads, const CodeObjects& codes, const Sources& sources,
+             const CodeJudge& judge)
+      : workloads_(workloads), codes_(codes), sources_(sources), judge_(judge) {}
 
   StallReport on_stall(const Stall& stall) const;
 
@@ -21,24 +23,24 @@ class Attributor {
   struct Slice {
     const StackSample* sample = nullptr;
     std::vector<Frame> frames;
-    Frame culprit;
+    JudgedCode judged;
     uint64_t ns = 0;
     uint32_t cause = LS_CAUSE_CPU;
+
+    const Frame* culprit() const { return judged.culprit ? &frames[*judged.culprit] : nullptr; }
   };
   std::vector<Slice> find_slices(StallReport& report, int minor) const;
   std::optional<WaitedFor> find_waited_for(const Stall& stall, int minor) const;
   static void name_probed(StallReport& report);
+  static void name_wait(const std::vector<Slice>& slices, StallReport& report);
+  void name_stack(const Slice& slice, StallReport& report) const;
+  void blame_holder(const Slice& slice, StallReport& report) const;
   void name_code(const std::vector<Slice>& slices, StallReport& report) const;
 
   const Workloads& workloads_;
   const CodeObjects& codes_;
   const Sources& sources_;
+  const CodeJudge& judge_;
 };
-
-// The name of a system call on this processor; "syscall 451" where it has none here.
-std::string syscall_name(int number);
-
-// What a wait was for, as a person would write it; nothing where it is not known.
-std::optional<std::string> describe_target(const ls_wait& wait);
 
 }  // namespace loopsight

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "daemon/base/text.h"
-#include "daemon/python/plumbing.h"
+#include "daemon/python/code_origin.h"
 
 namespace loopsight {
 namespace {
@@ -48,7 +48,8 @@ std::string advice_for(const ExecutorReport& report) {
 
 }  // namespace
 
-ExecutorReport report_saturation(Saturation saturation, const WorkloadProcess& process) {
+ExecutorReport report_saturation(Saturation saturation, const WorkloadProcess& process,
+                                 const CodeJudge& judge) {
   ExecutorReport report{.process = process, .pool = clean_text(saturation.pool.name, kMaxName)};
   for (const SeenFrame& frame : saturation.pool.frames) {
     std::string file = clean_text(frame.file, 256);
@@ -57,7 +58,8 @@ ExecutorReport report_saturation(Saturation saturation, const WorkloadProcess& p
                              .file = file,
                              .line = frame.line});
   }
-  if (const Frame* culprit = find_culprit(report.frames)) report.culprit = *culprit;
+  const Frame* culprit = judge.find_culprit(report.frames, saturation.tgid, process.workload);
+  if (culprit) report.culprit = *culprit;
   report.saturation = std::move(saturation);
   report.advice = advice_for(report);
   return report;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/attribute/code_judge.h"
 #include "daemon/attribute/report.h"
 #include "daemon/attribute/workloads.h"
 #include "daemon/correlate/pool_watch.h"
@@ -20,6 +21,7 @@ struct ExecutorReport {
   std::string advice;
 };
 
-ExecutorReport report_saturation(Saturation saturation, const WorkloadProcess& process);
+ExecutorReport report_saturation(Saturation saturation, const WorkloadProcess& process,
+                                 const CodeJudge& judge);
 
 }  // namespace loopsight

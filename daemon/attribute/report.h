@@ -10,10 +10,11 @@
 #include "daemon/base/owner.h"
 #include "daemon/correlate/stall.h"
 #include "daemon/python/frame.h"
+#include "daemon/python/own_code.h"
 
 namespace loopsight {
 
-// A part of a busy phase and who caused it.
+// A part of a busy phase and who caused it: a line of a function.
 struct Contributor {
   Frame frame;
   uint64_t ns = 0;
@@ -24,6 +25,7 @@ struct Contributor {
 struct GilHolder {
   uint32_t tid = 0;  // in its own PID namespace; 0 not known
   std::vector<Frame> frames;
+  size_t culprit = 0;  // index of the frame of its own code
 };
 
 // How often a busy phase waited for the interpreter lock.
@@ -38,12 +40,16 @@ struct WaitReport {
   std::optional<std::string> target;  // "10.0.0.5:5432", "/var/lib/x.db", "pid 77"
   uint32_t cause = LS_CAUSE_UNKNOWN;
   uint64_t duration_ns = 0;
+  std::optional<Frame> culprit;  // whose code waited
+  std::optional<Frame> leaf;     // the innermost frame at that
 };
 
 // What asyncio ran in the iteration.
 struct ReadyCallbacks {
   uint32_t count = 0;
-  double largest_share = 0;  // of the seen time of the busy phase, by the longest one of them
+  double largest_share = 0;    // of the busy phase, that the longest is known to have taken
+  double largest_at_most = 1;  // what it cannot have exceeded
+  bool all_small = false;      // none took much, as far as can be seen
 };
 
 // Time that the frames showed to have another cause than the kernel side counted.
@@ -85,6 +91,7 @@ struct WaitedFor {
   std::string comm;
   std::optional<WaitReport> wait;  // its longest; nothing: it did not wait, it worked
   std::vector<Frame> frames;       // at the beginning of that wait
+  std::optional<size_t> culprit;   // of the frames
 };
 
 struct StallReport {
@@ -95,10 +102,15 @@ struct StallReport {
   bool host_to_blame = false;
   std::optional<WaitReport> wait;
   std::optional<Frame> culprit;  // nothing where frames are not readable
-  std::vector<Frame> frames;     // innermost first; empty where they are not readable
-  bool frames_cut = false;       // there are more, further out
-  std::string callee;            // the C function that the innermost frame called; "" not known
-  std::string task;              // of asyncio; else the function that the loop called; "" not known
+  CulpritRule rule = CulpritRule::kLeaf;
+  size_t culprit_index = 0;   // in `frames`; their number where it is not among them
+  std::vector<Frame> frames;  // innermost first; empty where they are not readable
+  bool frames_cut = false;    // there are more
+  // Of a deep stack both ends are kept: how many frames are left out, and after how many.
+  uint32_t frames_left_out = 0;
+  uint32_t left_out_after = 0;
+  std::string callee;  // the C function that the innermost frame called; "" not known
+  std::string task;    // of asyncio; else the function that the loop called; "" not known
   std::optional<ReadyCallbacks> callbacks;
   std::optional<GilHolder> gil_holder;
   std::optional<GilWaits> gil_waits;

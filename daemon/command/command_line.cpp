@@ -14,6 +14,8 @@
 namespace loopsight {
 namespace {
 
+constexpr const char* kFramesHelp = "text: the whole stack of each stall";
+
 struct Raw {
   std::string threshold = "50ms";
   std::string duration;
@@ -148,6 +150,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   ReportConfig report_config;
   TopConfig top_config;
   DumpConfig dump_config;
+  std::vector<std::string> own;
   CLI::App app(
       "Watches CPython event loops from outside and says when one stalled, for how long "
       "and on what.",
@@ -163,6 +166,18 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   trace->add_option("--output", trace_config.output, "write the results to a file")
       ->type_name("FILE");
   trace->add_flag("-q,--quiet", trace_config.quiet, "text: one line a stall, no summary");
+  trace->add_flag("--frames", trace_config.frames, kFramesHelp);
+  trace
+      ->add_option("--own", own,
+                   "whose module's name or file's path this is found in is your own code (RE2)")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            auto pattern = Pattern::compile(text);
+            return pattern ? std::string() : pattern.error().message;
+          },
+          ""))
+      ->allow_extra_args(false)
+      ->type_name("PATTERN");
   trace->footer(
       "Give exactly one of: loopsight trace [OPTIONS] --pid PID... | --all | -- COMMAND...");
 
@@ -223,6 +238,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
   replay->add_option("--output", replay_config.output, "write the results to a file")
       ->type_name("FILE");
   replay->add_flag("-q,--quiet", replay_config.quiet, "text: one line a stall, no summary");
+  replay->add_flag("--frames", replay_config.frames, kFramesHelp);
 
   CLI::App* report = app.add_subcommand(
       "report", "what recordings or JSON lines amount to, or how two of them differ");
@@ -288,6 +304,9 @@ CommandLine parse_command_line(std::vector<std::string> arguments) {
     if (!raw.duration.empty()) trace_config.duration_ns = *parse_duration_ns(raw.duration);
     trace_config.format = format_of(raw);
     if (record->parsed()) trace_config.quiet = false;
+    for (const std::string& text : own)
+      if (auto pattern = Pattern::compile(text))
+        trace_config.code.own.push_back(*std::move(pattern));
     return trace_config;
   }
   if (run->parsed()) {

@@ -24,11 +24,13 @@ struct TraceConfig {
   ProbeOptions probes;
   bool count_functions = false;
   std::vector<std::string> loops;  // run methods of further loops, "module:qualified.name"
+  CodePatterns code;               // whose code is whose
   bool as_root = false;            // also a command that sudo's caller gave
   uint64_t threshold_ns = 50'000'000;
   Format format = Format::kText;
   bool exact_delays = false;
   bool quiet = false;
+  bool frames = false;    // text: the whole stack of each stall
   std::string output;     // a file for the results, "" for standard output
   std::string recording;  // a file for the raw records, "" for none
   std::optional<uint64_t> duration_ns;
@@ -81,6 +83,7 @@ struct ReplayConfig {
   std::optional<uint64_t> threshold_ns;
   Format format = Format::kText;
   bool quiet = false;
+  bool frames = false;
 };
 
 }  // namespace loopsight

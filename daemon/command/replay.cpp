@@ -11,9 +11,12 @@ Result<int> replay(const ReplayConfig& config) {
   const RecordingHeader& header = recording->header();
   auto output = open_output(config.output, config.format);
   if (!output) return tl::make_unexpected(output.error());
-  auto sink = make_results_sink(
-      {.format = config.format, .quiet = config.quiet, .to_file = !config.output.empty()},
-      output->get(), WallClock::fixed(header.wall_offset_ns), header.host);
+  auto sink =
+      make_results_sink({.format = config.format,
+                         .quiet = config.quiet,
+                         .frames = config.frames,
+                         .to_file = !config.output.empty()},
+                        output->get(), WallClock::fixed(header.wall_offset_ns), header.host);
   Pipeline pipeline(header.threshold_ns, {sink.get()});
   if (auto fed = feed_recording(*recording, pipeline, config.recording); !fed)
     return tl::make_unexpected(fed.error());

@@ -42,8 +42,8 @@ std::unique_ptr<Sink> make_results_sink(const ResultsOptions& options, std::FILE
     case Format::kPprof: return std::make_unique<ProfileSink>(out, clock, ProfileFormat::kPprof);
   }
   bool color = !options.to_file && isatty(STDOUT_FILENO) == 1 && !std::getenv("NO_COLOR");
-  return std::make_unique<TextSink>(out, clock,
-                                    TextOptions{.color = color, .quiet = options.quiet});
+  return std::make_unique<TextSink>(
+      out, clock, TextOptions{.color = color, .quiet = options.quiet, .frames = options.frames});
 }
 
 }  // namespace loopsight

@@ -24,6 +24,7 @@ Result<File> open_output(const std::string& path, Format format);
 struct ResultsOptions {
   Format format = Format::kText;
   bool quiet = false;
+  bool frames = false;
   bool to_file = false;
 };
 

@@ -52,6 +52,10 @@ class Daemon {
     publication_.set_ring_size(settings_.stalls_kept);
     pipeline_.set_limits(
         {.workloads = settings_.labels.workloads, .culprits = settings_.labels.culprits});
+    CodeNames code{.all = settings_.code, .loops = settings_.loops};
+    for (const WorkloadRule& rule : settings_.workloads)
+      code.of_workloads.push_back({.name = rule.name, .match = rule.match, .code = rule.code});
+    pipeline_.set_code_names(std::move(code));
     return source_.set_rules(settings_, now_ns);
   }
 

@@ -1,5 +1,6 @@
 // `loopsight trace` and `loopsight record`: a trace in the foreground.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <csignal>
@@ -44,6 +45,24 @@ Result<void> check_pids(const std::vector<uint32_t>& pids, bool functions) {
   return {};
 }
 
+// What is watched and what ends it, for a person.
+TraceStart start_of(const TraceConfig& config, const std::optional<Child>& child) {
+  TraceStart start{.threshold_ns = config.threshold_ns};
+  if (child) {
+    const std::string& program = config.selection.command.front();
+    start.what = fmt::format("pid {} ({}) and its children", child->pid(),
+                             clean_text(program.substr(program.rfind('/') + 1), 64));
+  } else if (config.selection.all) {
+    start.what = "every CPython process";
+  } else {
+    start.what = fmt::format("pid {} and {} children", fmt::join(config.selection.pids, ", "),
+                             config.selection.pids.size() == 1 ? "its" : "their");
+  }
+  start.end = child ? "it ends with the command" : "it ends with Ctrl-C";
+  if (config.duration_ns) start.end += " or after " + format_duration(*config.duration_ns);
+  return start;
+}
+
 }  // namespace
 
 Result<int> trace(const TraceConfig& config) {
@@ -86,14 +105,18 @@ Result<int> trace(const TraceConfig& config) {
         "--functions: each call of a Python function in these interpreters traps into the kernel, "
         "about {:.1f} \u00B5s each, whoever runs them; do not leave it on",
         static_cast<double>(tracer->site_cost_ns()) / 1000);
-  auto sink = make_results_sink(
-      {.format = config.format, .quiet = config.quiet, .to_file = !config.output.empty()},
-      output->get(), WallClock::live(), host_name());
+  auto sink = make_results_sink({.format = config.format,
+                                 .quiet = config.quiet,
+                                 .frames = config.frames,
+                                 .to_file = !config.output.empty()},
+                                output->get(), WallClock::live(), host_name());
   Pipeline pipeline(config.threshold_ns, {sink.get()});
   LiveSource source(*tracer, pipeline, recorder ? &*recorder : nullptr, config.probes,
                     config.count_functions);
   source.read_sources_by(*reader);
-  source.know_loops(parse_run_methods(config.loops));
+  std::vector<RunMethodName> loops = parse_run_methods(config.loops);
+  pipeline.set_code_names({.all = config.code, .of_workloads = {}, .loops = loops});
+  source.know_loops(std::move(loops));
   if (child) (void)tracer->set_process(static_cast<uint32_t>(child->pid()), LS_PROCESS_UNDECIDED);
   if (auto attached = tracer->attach(); !attached) return tl::make_unexpected(attached.error());
   if (auto followed = tracer->follow_wakers(true); !followed)
@@ -107,6 +130,8 @@ Result<int> trace(const TraceConfig& config) {
   if (child)
     if (auto started = child->start(); !started) return tl::make_unexpected(started.error());
 
+  if (auto told = sink->on_start(start_of(config, child)); !told)
+    return tl::make_unexpected(told.error());
   uint64_t start = monotonic_now_ns();
   auto status = run_live(source, *signals, tracer->poll_fd(),
                          {.duration_ns = config.duration_ns,

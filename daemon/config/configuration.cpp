@@ -43,6 +43,7 @@ class Reader {
                {"log", [&](const Node& n) { return read_log(n, config.log); }},
                {"web", [&](const Node& n) { return read_web(n, config); }},
                {"loops", [&](const Node& n) { return read_loops(n, config.loops); }},
+               {"code", [&](const Node& n) { return read_code(n, config.code); }},
                {"exports", [&](const Node& n) { return read_exports(n, config.exports); }}});
   }
 
@@ -65,7 +66,8 @@ class Reader {
                  {"threshold",
                   [&](const Node& n) { return yaml_.duration(n, rule.threshold_ns.emplace()); }},
                  {"audit", [&](const Node& n) { return yaml_.flag(n, rule.audit.emplace()); }},
-                 {"watch", [&](const Node& n) { return yaml_.flag(n, rule.watch); }}});
+                 {"watch", [&](const Node& n) { return yaml_.flag(n, rule.watch); }},
+                 {"code", [&](const Node& n) { return read_code(n, rule.code); }}});
       if (!read) return read;
       if (auto valid = check_keys(item, rule); !valid) return valid;
       rules.push_back(std::move(rule));
@@ -127,6 +129,12 @@ class Reader {
       patterns.push_back(std::move(pattern));
       return {};
     });
+  }
+
+  Result<void> read_code(const Node& node, CodePatterns& code) {
+    return yaml_.map(node,
+                     {{"own", [&](const Node& n) { return read_patterns(n, code.own); }},
+                      {"library", [&](const Node& n) { return read_patterns(n, code.library); }}});
   }
 
   Result<void> read_processes(const Node& node, Configuration& config) {

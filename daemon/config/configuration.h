@@ -11,9 +11,10 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/base/code_patterns.h"
+#include "daemon/base/pattern.h"
 #include "daemon/base/result.h"
 #include "daemon/base/run_method_name.h"
-#include "daemon/config/pattern.h"
 
 namespace loopsight {
 
@@ -43,6 +44,7 @@ struct WorkloadRule {
   std::optional<uint64_t> threshold_ns;
   std::optional<bool> audit;
   bool watch = true;
+  CodePatterns code;
 };
 
 struct ProbeOptions {
@@ -108,6 +110,7 @@ struct Configuration {
   bool open_health = false;                // /-/healthy and /-/ready ask for no password
   ExportOptions exports;
   std::vector<RunMethodName> loops;  // run methods of further event loops
+  CodePatterns code;                 // whose code is whose, for all workloads
 
   // `source` is how the name is known: "argv", "unit", "container", "configuration".
   WorkloadPolicy policy(std::string_view workload, std::string_view source) const;

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/base/pattern.h"
 #include "daemon/base/result.h"
-#include "daemon/config/pattern.h"
 #include "daemon/config/yaml_tree.h"
 
 namespace loopsight {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/correlate/cause_times.h"
 #include "daemon/correlate/delayed.h"
 #include "daemon/correlate/stack_samples.h"
 
@@ -11,28 +12,6 @@ namespace {
 
 constexpr uint64_t kInProgressFactor = 10;
 constexpr uint64_t kMaxWaitForWaitersNs = 1'000'000'000;
-
-uint64_t sum(const CauseTimes& causes) {
-  uint64_t total = 0;
-  for (uint64_t ns : causes) total += ns;
-  return total;
-}
-
-// Makes the causes add up to the duration: what is missing is unknown, what is too much (it cannot
-// be, unless a record is damaged) is taken from the largest.
-bool balance(Stall& stall) {
-  uint64_t total = sum(stall.causes);
-  uint64_t duration = stall.duration_ns();
-  if (total < duration) stall.causes[LS_CAUSE_UNKNOWN] += duration - total;
-  if (total <= duration) return duration - total <= duration / 100;
-  for (uint64_t excess = total - duration; excess > 0;) {
-    auto largest = std::max_element(stall.causes.begin(), stall.causes.end());
-    uint64_t part = std::min(*largest, excess);
-    *largest -= part;
-    excess -= part;
-  }
-  return false;
-}
 
 // The loop is in a busy phase and still has its epoll instance.
 bool is_stalling(const ls_loop& state) {
@@ -273,6 +252,21 @@ Stall Timeline::open_phase(const Loop& loop, uint64_t now_ns) const {
   return stall;
 }
 
+// The busy time that was not told yet, with that of a running busy phase that is long already, or
+// that was the last one: a callback may run for hours, or until its process is killed. How much of
+// that is of which cause may turn out otherwise later; the sum is right at any time.
+CauseTimes Timeline::busy_of(Loop& loop, uint64_t now_ns, bool ended) const {
+  CauseTimes total{};
+  std::copy_n(loop.last.busy_ns, total.size(), total.begin());
+  bool is_long =
+      difference(now_ns, loop.last.phase_start_ns) >= threshold_of(loop) * kInProgressFactor;
+  if (is_stalling(loop.last) && (is_long || ended)) {
+    CauseTimes open = open_phase(loop, now_ns).causes;
+    for (size_t i = 0; i < LS_CAUSES; i++) total[i] += open[i];
+  }
+  return take_new(total, loop.counted_busy_ns);
+}
+
 LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   const ls_loop& now = loop.last;
   const ls_loop& before = loop.counted;
@@ -285,8 +279,7 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
   if (now.phase == LS_PHASE_POLL) idle_ns += difference(now_ns, now.phase_start_ns);
   progress.idle_ns = difference(idle_ns, loop.counted_idle_ns);
   loop.counted_idle_ns = std::max(idle_ns, loop.counted_idle_ns);
-  for (size_t i = 0; i < LS_CAUSES; i++)
-    progress.busy[i] = difference(now.busy_ns[i], before.busy_ns[i]);
+  progress.busy = busy_of(loop, now_ns, ended);
   for (size_t i = 0; i < LS_MAX_BUCKETS; i++)
     progress.buckets[i] = difference(now.buckets[i], before.buckets[i]);
   for (size_t i = 0; i < LS_GC_GENERATIONS; i++) {
@@ -304,9 +297,10 @@ LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {
                                     difference(before.stalls, before.stall_records));
   progress.ended = ended;
   progress.threshold_ns = threshold_of(loop);
-  if (!ended && is_stalling(now)) {
+  if (is_stalling(now)) {
     uint64_t age = difference(now_ns, now.phase_start_ns);
-    if (age >= threshold_of(loop)) progress.stalled_ns = age;
+    if (age < threshold_of(loop)) age = 0;
+    (ended ? progress.over_ns : progress.stalled_ns) += age;
   }
   loop.counted = now;
   return progress;
@@ -378,6 +372,8 @@ Findings Timeline::on_end(const LoopEnded& event) {
     stall.killed_by = signal;
     take_samples(*loop, stall);
     found(*loop, stall, findings);
+  } else {
+    loop->last.flags |= LS_LOOP_STALE;  // what its thread did after the loop is none of the loop's
   }
   if (loop->stage == Stage::kWatched)
     findings.progress.push_back(progress_of(*loop, record.header.time_ns, true));

@@ -61,6 +61,7 @@ class Timeline {
     uint64_t last_time_ns = 0;
     ls_loop counted{};  // the state up to which progress was reported
     uint64_t counted_idle_ns = 0;
+    CauseTimes counted_busy_ns{};
     uint64_t last_end_ns = 0;       // of the newest stall
     uint64_t open_start_ns = 0;     // of a stall reported in progress, else 0
     uint64_t next_report_ns = 0;    // the age at which it is reported again
@@ -79,6 +80,7 @@ class Timeline {
   size_t most_samples();
   void release(Loop& loop, Findings& findings);
   LoopProgress progress_of(Loop& loop, uint64_t now_ns, bool ended);
+  CauseTimes busy_of(Loop& loop, uint64_t now_ns, bool ended) const;
   uint64_t threshold_of(const Loop& loop) const {
     return loop.last.threshold_ns > 0 ? loop.last.threshold_ns : threshold_ns_;
   }

@@ -173,6 +173,7 @@ Result<Event> decode_facts(const ls_header& header, std::span<const std::byte> p
   facts.container_name = text("container_name");
   facts.pod = text("pod");
   facts.configured_name = text("configured_name");
+  facts.application = text("application");
   return Event(std::move(facts));
 }
 
@@ -292,6 +293,7 @@ std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns) {
                          {"container_name", facts.container_name},
                          {"pod", facts.pod},
                          {"configured_name", facts.configured_name},
+                         {"application", facts.application},
                      },
                      time_ns, facts.tgid);
 }

@@ -101,6 +101,7 @@ struct ProcessFacts {
   std::string container_name;   // what stays of it when it is started anew, "" where not known
   std::string pod;              // "namespace/pod", "" outside Kubernetes
   std::string configured_name;  // that the configuration gives its workload, "" without one
+  std::string application;      // the package that its command line starts, "" not known
 };
 
 // Whether what polls in a row is a loop, and of which kind.

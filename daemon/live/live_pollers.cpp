@@ -251,6 +251,7 @@ Result<void> LiveSource::accept(const PollerSeen& event, const Judgement& judgem
   const ls_poller& record = event.record;
   uint32_t tgid = record.header.tgid;
   refine_layout(tgid, frames, stack);
+  learn_running_tasks(tgid, record.thread_pointer);
   track(record.row, record.generation, tgid, judgement, frames, stack);
   tracer_.set_verdict(record.row, record.generation, true, judgement.is_native);
   pointers_[record.row] = {

@@ -111,6 +111,7 @@ class LiveSource {
              const std::vector<Frame>& frames, const ls_stack& stack);
   Result<void> learn_codes(uint32_t tgid, const ls_python& layout, const ls_stack& stack);
   std::optional<OutsideStack> look_at_thread(uint32_t tgid, uint64_t thread_pointer);
+  void learn_running_tasks(uint32_t tgid, uint64_t thread_pointer);
   Result<void> judge(const PollerSeen& event, const ProcessFacts& facts, ls_stack& stack);
   Result<void> refuse(const PollerSeen& event, const Judgement& judgement,
                       const std::vector<Frame>& frames);

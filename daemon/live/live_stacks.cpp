@@ -8,7 +8,7 @@
 #include "daemon/event/codec.h"
 #include "daemon/host/proc.h"
 #include "daemon/live/live_source.h"
-#include "daemon/python/plumbing.h"
+#include "daemon/python/running_tasks.h"
 
 namespace loopsight {
 namespace {
@@ -63,7 +63,8 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
                                                              : event.record.header.time_ns;
   auto frames = pipeline_.resolve(event);
   if (frames.empty()) return {};
-  for (const Frame* frame : {std::as_const(frames).data(), find_culprit(frames)}) {
+  const Frame* culprit = pipeline_.find_culprit(tgid, frames);
+  for (const Frame* frame : {std::as_const(frames).data(), culprit}) {
     if (!frame || frame->end_column == 0) continue;
     SourceKey key{tgid, frame->file, frame->line, frame->end_line};
     if (!sources_asked_.insert(key).second) continue;
@@ -98,6 +99,22 @@ Result<void> LiveSource::on_stack(const StackSeen& event) {
     if (auto added = add(encode(source)); !added) return added;
   }
   return {};
+}
+
+// Says to the kernel side where asyncio keeps its running tasks, by which a stack goes on beyond a
+// greenlet's.
+void LiveSource::learn_running_tasks(uint32_t tgid, uint64_t thread_pointer) {
+  auto layout = layouts_.find(tgid);
+  if (layout == layouts_.end() || layout->second.minor >= 14 || thread_pointer == 0 ||
+      layout->second.current_tasks != 0)
+    return;
+  auto found = reads_->of(tgid, [tgid, python = layout->second, thread_pointer] {
+    constexpr size_t kMostReads = 50'000;
+    return find_current_tasks(RemoteMemory(tgid, kMostReads), python, thread_pointer);
+  });
+  if (!found || *found == 0) return;
+  layout->second.current_tasks = *found;
+  tracer_.set_python(tgid, layout->second);
 }
 
 // Tells where a loop sleeps that has not come back yet, as its own thread will when it does. What

@@ -10,11 +10,11 @@
 #include <tuple>
 #include <utility>
 
+#include "daemon/attribute/wait_target.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/text.h"
 #include "daemon/host/proc.h"
 #include "daemon/python/call_arguments.h"
-#include "daemon/python/plumbing.h"
 #include "daemon/python/process_memory.h"
 #include "daemon/python/run_methods.h"
 #include "daemon/python/running_loop.h"
@@ -63,6 +63,7 @@ ProcessSurvey::ProcessSurvey(ThreadSurvey& threads, std::shared_ptr<SourceReader
       reader_(proc_root, reads_),
       source_requests_(std::move(proc_root), reads_) {
   source_requests_.serve_by(std::move(sources));
+  judge_.set_names({.all = {}, .of_workloads = {}, .loops = loops_});
 }
 
 ProcessSurvey::Memory ProcessSurvey::read_memory(uint32_t tgid, const ls_python& python,
@@ -163,7 +164,8 @@ void ProcessSurvey::find_loop(ThreadReport& report, const Seen& seen, const ls_s
 void ProcessSurvey::read_sources(uint32_t tgid, int minor, const Seen& seen, uint64_t now_ns) {
   auto frames = codes_.resolve(tgid, minor, seen.stack);
   if (frames.empty()) return;
-  for (const Frame* frame : {std::as_const(frames).data(), find_culprit(frames)}) {
+  const Frame* culprit = judge_.find_culprit(frames, tgid, workloads_.find(tgid).workload);
+  for (const Frame* frame : {std::as_const(frames).data(), culprit}) {
     if (!frame || frame->end_column == 0) continue;
     auto lines = source_requests_.read({.tgid = tgid,
                                         .file = frame->file,
@@ -256,6 +258,7 @@ Result<ProcessReport> ProcessSurvey::look(uint32_t tgid) {
                     "of this host",
                     tgid, clean_text(facts.comm, 16), facts.why_not));
   workloads_.on_facts(facts);
+  judge_.on_facts(facts);
   auto layout = reader_.layout(tgid);
   auto mappings = reads_->of(tgid, [root = proc_root_, tgid] { return read_mappings(root, tgid); });
   libraries_ = find_hiding_libraries(mappings.value_or(std::vector<Mapping>()));

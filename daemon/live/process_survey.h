@@ -69,7 +69,8 @@ class ProcessSurvey {
   Workloads workloads_;
   CodeObjects codes_;
   Sources sources_;
-  Attributor attributor_{workloads_, codes_, sources_};
+  CodeJudge judge_;
+  Attributor attributor_{workloads_, codes_, sources_, judge_};
 };
 
 }  // namespace loopsight

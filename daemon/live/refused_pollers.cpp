@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "daemon/attribute/attributor.h"
+#include "daemon/attribute/wait_target.h"
 #include "daemon/base/text.h"
 
 namespace loopsight {

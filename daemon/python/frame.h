@@ -6,6 +6,16 @@
 
 namespace loopsight {
 
+// Whose code a frame runs; told by judge_code (own_code.h).
+enum class Whose : uint8_t {
+  kUnknown,
+  kOwn,
+  kPackage,   // an installed package
+  kPlumbing,  // what calls the service's code: servers, frameworks, loops
+  kLibrary,   // the standard library
+  kOutside,   // the loop's run method and what called it
+};
+
 struct Frame {
   std::string function;
   std::string module;
@@ -18,6 +28,7 @@ struct Frame {
   uint32_t end_column = 0;
   std::string expression;  // its text; "" where it is not known
   bool is_public = false;  // every user of the host may read it in the file
+  Whose whose = Whose::kUnknown;
 };
 
 }  // namespace loopsight

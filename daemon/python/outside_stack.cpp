@@ -13,7 +13,7 @@ std::optional<OutsideStack> read_outside_stack(const RemoteMemory& memory, const
     if (state.thread_id != thread_pointer) continue;
     found.has_state = true;
     if (state.frame == 0) continue;  // of several interpreters another one is at work
-    found.stack = to_stack(walk_frames(memory, python, state.frame, LS_MAX_FRAMES + 1));
+    found.stack = to_stack(walk_frames(memory, python, state.frame, LS_DEEPEST));
     break;
   }
   return found;

@@ -11,6 +11,7 @@
 #include "daemon/host/cgroup_levels.h"
 #include "daemon/host/container_names.h"
 #include "daemon/host/proc.h"
+#include "daemon/python/application.h"
 #include "daemon/python/program_place.h"
 #include "daemon/python/python_layout.h"
 
@@ -62,6 +63,7 @@ ProcessFacts read_facts(PythonFiles& files, ProcessNames& process_names, CgroupL
   if (!facts.is_python)
     facts.why_not = fmt::format("CPython {} is not supported (3.{} to 3.{} are)", file.version,
                                 kOldestMinor, kNewestMinor);
+  facts.application = find_application(proc_root, tgid);
   std::string cgroup = read_proc_file(directory + "cgroup", 65536).value_or("");
   Placement placement = parse_cgroup(
       cgroup, [&](auto controllers, auto path) { return levels.named_by_root(controllers, path); });

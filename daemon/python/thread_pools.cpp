@@ -4,7 +4,7 @@
 #include <array>
 #include <utility>
 
-#include "daemon/python/plumbing.h"
+#include "daemon/python/own_code.h"
 #include "daemon/python/process_memory.h"
 
 namespace loopsight {

@@ -119,10 +119,16 @@ FrameWalk walk_frames(const RemoteMemory& memory, const ls_python& python, uint6
 
 ls_stack to_stack(const FrameWalk& walk) {
   ls_stack stack{};
-  stack.count = static_cast<__u32>(std::min<size_t>(walk.frames.size(), LS_MAX_FRAMES));
-  for (size_t i = 0; i < stack.count; i++) stack.frames[i] = walk.frames[i].frame;
+  size_t all = walk.frames.size();
+  stack.count = static_cast<__u32>(std::min<size_t>(all, LS_MAX_FRAMES));
   stack.end = walk.complete ? LS_STACK_COMPLETE : LS_STACK_TORN;
-  if (walk.frames.size() > LS_MAX_FRAMES) stack.end = LS_STACK_CUT;
+  size_t left_out = all - stack.count;
+  if (left_out > 0) {
+    stack.end = LS_STACK_CUT;
+    stack.left_out = static_cast<__u16>(left_out);
+  }
+  for (size_t i = 0; i < stack.count; i++)
+    stack.frames[i] = walk.frames[i < LS_INNER_FRAMES ? i : i + left_out].frame;
   return stack;
 }
 
@@ -143,8 +149,8 @@ FrameWalk walk_moving_frames(const RemoteMemory& memory, const ls_python& python
   FrameWalk walk;
   uint64_t frame = state.frame;
   for (int i = 0; i < kMostTries && frame != 0; i++) {
-    walk = walk_frames(memory, python, frame, LS_MAX_FRAMES + 1);
-    if (walk.complete || walk.frames.size() > LS_MAX_FRAMES) break;
+    walk = walk_frames(memory, python, frame, LS_DEEPEST);
+    if (walk.complete || walk.frames.size() >= LS_DEEPEST) break;
     frame = read_frame_of(memory, python, state.address);
   }
   return walk;

@@ -44,7 +44,7 @@ std::optional<PythonFrame> read_frame(const RemoteMemory& memory, const ls_pytho
 FrameWalk walk_frames(const RemoteMemory& memory, const ls_python& python, uint64_t innermost,
                       size_t most);
 
-// As CodeObjects resolves it.
+// As CodeObjects resolves it: of more than LS_MAX_FRAMES both ends. A walk has at most LS_DEEPEST.
 ls_stack to_stack(const FrameWalk& walk);
 
 // Whether what stood in `then` from the frame `outer` on outwards still stands at the end of `now`,

@@ -57,6 +57,14 @@ Json wait_json(const std::optional<WaitReport>& wait) {
           {"target", wait->target ? Json(*wait->target) : Json()}};
 }
 
+Json own_wait_json(const std::optional<WaitReport>& wait) {
+  Json json = wait_json(wait);
+  if (!wait) return json;
+  json["culprit"] = wait->culprit ? frame_json(*wait->culprit) : Json();
+  json["leaf"] = wait->leaf ? frame_json(*wait->leaf) : Json();
+  return json;
+}
+
 Json culprit_json(const std::optional<Frame>& culprit) {
   if (!culprit) return nullptr;
   return {{"function", culprit->function},
@@ -64,6 +72,17 @@ Json culprit_json(const std::optional<Frame>& culprit) {
           {"file", culprit->file},
           {"line", culprit->line},
           {"expression", text_or_null(culprit->expression)}};
+}
+
+Json judged_culprit_json(const StallReport& report) {
+  Json json = culprit_json(report.culprit);
+  if (report.culprit) json["rule"] = name_of(report.rule);
+  return json;
+}
+
+Json left_out_json(const StallReport& report) {
+  if (report.frames_left_out == 0) return nullptr;
+  return {{"frames", report.frames_left_out}, {"after", report.left_out_after}};
 }
 
 Json leaf_json(const StallReport& report) {
@@ -142,7 +161,9 @@ Json gil_waits_json(const std::optional<GilWaits>& waits) {
 
 Json callbacks_json(const std::optional<ReadyCallbacks>& callbacks) {
   if (!callbacks) return nullptr;
-  return {{"ready", callbacks->count}, {"largest_share", callbacks->largest_share}};
+  return {{"ready", callbacks->count},
+          {"largest_share", callbacks->largest_share},
+          {"largest_at_most", callbacks->largest_at_most}};
 }
 
 Result<void> write_line(std::FILE* out, const Json& json) {
@@ -180,8 +201,8 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"cause", kCauseNames[report.cause]},
           {"blame", report.host_to_blame ? "host" : "code"},
           {"causes", causes_json(stall.causes)},
-          {"wait", wait_json(report.wait)},
-          {"culprit", culprit_json(report.culprit)},
+          {"wait", own_wait_json(report.wait)},
+          {"culprit", judged_culprit_json(report)},
           {"leaf", leaf_json(report)},
           {"frames", frames_json(report.frames)},
           {"contributors", contributors_json(report.contributors)},
@@ -201,7 +222,8 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"gil_waits", gil_waits_json(report.gil_waits)},
           {"waited_for", waited_for_json(report.waited_for)},
           {"at_least", stall.at_least},
-          {"workload_source", name_of(process.source)}};
+          {"workload_source", name_of(process.source)},
+          {"frames_left_out", left_out_json(report)}};
 }
 
 Json executor_json(const ExecutorReport& report, const WallClock& clock, const std::string& host) {

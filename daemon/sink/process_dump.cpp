@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "daemon/base/text.h"
-#include "daemon/python/plumbing.h"
 #include "daemon/sink/json_sink.h"
 
 namespace loopsight {
@@ -83,18 +82,22 @@ std::string lock_of(const ThreadReport& thread) {
   return text;
 }
 
-std::string frame_lines(const std::vector<Frame>& frames, bool is_cut) {
+std::string frame_lines(const StallReport& now) {
   std::string text;
-  for (const Frame& frame : frames)
+  for (size_t i = 0; i < now.frames.size(); i++) {
+    if (now.frames_left_out > 0 && i == now.left_out_after)
+      text += fmt::format("      … {} frames are left out here\n", now.frames_left_out);
+    const Frame& frame = now.frames[i];
     text += fmt::format("      {} ({}:{})\n", frame.function, frame.file, frame.line);
-  if (is_cut) text += "      … and more, further out\n";
+  }
+  if (now.frames_cut && now.frames_left_out == 0) text += "      … and more, further out\n";
   return text;
 }
 
 std::string details(const ThreadReport& thread, bool color) {
   const StallReport& now = thread.now;
   std::string text;
-  if (now.culprit && !is_plumbing(*now.culprit) && !thread.polls) {
+  if (now.culprit && now.rule != CulpritRule::kLeaf && !thread.polls) {
     text += fmt::format("    in {} ({}:{}){}{}\n", now.culprit->function, now.culprit->file,
                         now.culprit->line, now.culprit->expression.empty() ? "" : ": ",
                         now.culprit->expression);
@@ -102,7 +105,7 @@ std::string details(const ThreadReport& thread, bool color) {
   }
   if (is_busy(thread) && !now.advice.empty())
     text += fmt::format("    {}\n", paint(color, fmt::emphasis::faint, now.advice));
-  return text + frame_lines(now.frames, now.frames_cut);
+  return text + frame_lines(now);
 }
 
 bool is_alike(const ThreadReport& a, const ThreadReport& b) {

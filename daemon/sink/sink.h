@@ -11,9 +11,17 @@
 
 namespace loopsight {
 
+// What is to be seen, as it is told at the start.
+struct TraceStart {
+  std::string what;  // "pid 4242"; clean
+  uint64_t threshold_ns = 0;
+  std::string end;  // "Ctrl-C ends it"
+};
+
 class Sink {
  public:
   virtual ~Sink() = default;
+  virtual Result<void> on_start(const TraceStart&) { return {}; }
   // Errors: the place it writes to takes no more; the caller decides whether to go on.
   virtual Result<void> on_stall(const StallReport& report) = 0;
   virtual Result<void> on_executor(const ExecutorReport&) { return {}; }

@@ -1,16 +1,13 @@
-// Text for a person at a terminal: a stall in at most three lines, a summary at the end.
+// Text for a person at a terminal: what is watched, each stall in a few lines, a summary at the
+// end.
 #pragma once
 
 #include <cstdio>
 
 #include "daemon/sink/sink.h"
+#include "daemon/sink/stall_text.h"
 
 namespace loopsight {
-
-struct TextOptions {
-  bool color = false;
-  bool quiet = false;  // one line a stall, no summary
-};
 
 class TextSink : public Sink {
  public:
@@ -18,6 +15,7 @@ class TextSink : public Sink {
   TextSink(std::FILE* out, WallClock clock, TextOptions options)
       : out_(out), clock_(clock), options_(options) {}
 
+  Result<void> on_start(const TraceStart& start) override;
   Result<void> on_stall(const StallReport& report) override;
   Result<void> on_executor(const ExecutorReport& report) override;
   Result<void> on_summary(const Summary& summary) override;

@@ -1,5 +1,7 @@
 #include "daemon/totals/loop_condition.h"
 
+#include <algorithm>
+
 namespace loopsight {
 namespace {
 
@@ -19,7 +21,7 @@ void LoopLoad::add(const LoopProgress& progress) {
 }
 
 LoopCondition condition_of(const LoopLoad& load) {
-  auto busy = static_cast<double>(load.busy_ns + load.stalled_ns);
+  auto busy = static_cast<double>(std::max(load.busy_ns, load.stalled_ns));
   auto over = static_cast<double>(load.over_ns + load.stalled_ns);
   double total = busy + static_cast<double>(load.idle_ns);
   if (total == 0) return LoopCondition::kNotRunning;

@@ -20,7 +20,7 @@ inline const char* name_of(LoopCondition condition) {
 
 // Sums of one loop over some time.
 struct LoopLoad {
-  uint64_t busy_ns = 0;
+  uint64_t busy_ns = 0;  // the running busy phase included
   uint64_t idle_ns = 0;
   uint64_t over_ns = 0;     // of the busy time, in phases over the threshold
   uint64_t stalled_ns = 0;  // the age of the running busy phase where it is over the threshold

@@ -33,11 +33,7 @@ void LoopTable::on_progress(const LoopProgress& progress, const WorkloadProcess&
   if (progress.ready > 0) entry.ready = progress.ready;
   for (size_t i = 0; i < LS_CAUSES; i++) line.busy[i] += progress.busy[i];
 
-  // The running busy phase is not in the sums yet, but it is busy time all the same.
-  Look look{.time_ns = now_ns,
-            .busy_ns = progress.stalled_ns,
-            .idle_ns = line.idle_ns,
-            .over_ns = entry.over_ns};
+  Look look{.time_ns = now_ns, .idle_ns = line.idle_ns, .over_ns = entry.over_ns};
   for (uint64_t ns : line.busy) look.busy_ns += ns;
   entry.looks.push_back(look);
   while (entry.looks.size() > 2 &&
@@ -49,8 +45,7 @@ void LoopTable::on_progress(const LoopProgress& progress, const WorkloadProcess&
   line.utilisation.reset();
   if (busy + idle > 0)
     line.utilisation = static_cast<double>(busy) / static_cast<double>(busy + idle);
-  // Its age is in `busy` already.
-  line.condition = condition_of({.busy_ns = busy - std::min(busy, progress.stalled_ns),
+  line.condition = condition_of({.busy_ns = busy,
                                  .idle_ns = idle,
                                  .over_ns = look.over_ns - first.over_ns,
                                  .stalled_ns = progress.stalled_ns,

@@ -30,7 +30,7 @@ _loopsight() {
       mapfile -t COMPREPLY < <(compgen -W "$(pgrep python 2>/dev/null)" -- "$current")
       return
       ;;
-    --threshold | --duration | --loop | --web.listen-address | --web.allowed-host) return ;;
+    --threshold | --duration | --loop | --own | --web.listen-address | --web.allowed-host) return ;;
     --web.socket-group)
       mapfile -t COMPREPLY < <(compgen -g -- "$current")
       return
@@ -40,7 +40,7 @@ _loopsight() {
   case $command in
     trace)
       words="--pid --all --threshold --duration --format --output --quiet --audit --loop --functions --as-root"
-      words+=" --exact-delays --help --"
+      words+=" --own --frames --exact-delays --help --"
       ;;
     record)
       words="--pid --all --threshold --duration --output --audit --loop --functions --as-root --exact-delays --help --"
@@ -54,7 +54,7 @@ _loopsight() {
     check) words="--format --help" ;;
     dump) words="--pid --loop --format --help" ;;
     replay)
-      words="--format --output --quiet --help"
+      words="--format --output --quiet --frames --help"
       if [[ $current != -* ]]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return

@@ -114,6 +114,7 @@ StallReport report_of(const Example& one) {
   }
   Frame user{.function = "handler", .module = "app", .file = "/srv/app.py", .line = 7};
   user.expression = one.expression;
+  user.whose = Whose::kOwn;
   report.frames.push_back(user);
   report.culprit = user;
   return report;
@@ -143,9 +144,9 @@ TEST(Advice, EveryTextIsOneSentenceOfItsOwn) {
 
 TEST(Advice, KnowsShapesThatNoCallTells) {
   StallReport report = report_of({"", LS_CAUSE_CPU, "", "json.loads(x)"});
-  report.callbacks = ReadyCallbacks{.count = 300, .largest_share = 0.02};
+  report.callbacks = ReadyCallbacks{.count = 300, .all_small = true};
   EXPECT_EQ(find_advice(report).name, "many_callbacks");
-  report.callbacks->largest_share = 0.9;
+  report.callbacks->all_small = false;
   EXPECT_EQ(find_advice(report).name, "json");
   report = report_of({"", LS_CAUSE_OTHER, "", "x()"});
   report.stall.wait = ls_wait{.object = LS_OBJECT_STOPPED_WORLD};

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "daemon/attribute/advice.h"
+#include "daemon/attribute/wait_target.h"
 
 namespace loopsight {
 namespace {
@@ -81,7 +82,8 @@ TEST(Attributor, TakesTheLargestCause) {
   Workloads workloads;
   CodeObjects codes;
   Sources sources;
-  Attributor attributor(workloads, codes, sources);
+  CodeJudge judge;
+  Attributor attributor(workloads, codes, sources, judge);
   Stall stall{.start_ns = 0, .end_ns = 100};
   stall.causes[LS_CAUSE_CPU] = 40;
   stall.causes[LS_CAUSE_DISK] = 60;
@@ -93,7 +95,8 @@ TEST(Attributor, BlamesTheHostForWhatIsItsDoing) {
   Workloads workloads;
   CodeObjects codes;
   Sources sources;
-  Attributor attributor(workloads, codes, sources);
+  CodeJudge judge;
+  Attributor attributor(workloads, codes, sources, judge);
   std::set<uint32_t> host;
   for (uint32_t cause = 0; cause < LS_CAUSES; cause++) {
     Stall stall{.start_ns = 0, .end_ns = 100};
@@ -138,13 +141,17 @@ class AttributorFrames : public testing::Test {
     add_code(4, "_find_and_load", "<frozen importlib._bootstrap>");
     add_code(5, "communicate", "/usr/lib/python3.11/subprocess.py");
     add_code(6, "Handle._run", "/usr/lib/python3.11/asyncio/events.py");
+    add_code(7, "BaseEventLoop._run_once", "/usr/lib/python3.11/asyncio/base_events.py");
+    add_code(8, "BaseEventLoop.run_forever", "/usr/lib/python3.11/asyncio/base_events.py");
+    add_code(9, "<module>", "/srv/app.py");
     stall_.tgid = 10;
     stall_.end_ns = 1000;
   }
   Workloads workloads_;
   CodeObjects codes_;
   Sources sources_;
-  Attributor attributor_{workloads_, codes_, sources_};
+  CodeJudge judge_;
+  Attributor attributor_{workloads_, codes_, sources_, judge_};
   Stall stall_;
 };
 
@@ -274,22 +281,87 @@ TEST_F(AttributorFrames, TellsCollectionsByTheFlagOfTheSample) {
   EXPECT_EQ(moved, 750U);
 }
 
+TEST_F(AttributorFrames, BlamesTheHolderForALockThatTheLoopItselfWaitsFor) {
+  stall_.causes[LS_CAUSE_GIL] = 1000;
+  stall_.wait = ls_wait{.duration_ns = 1000, .cause = LS_CAUSE_GIL};
+  stall_.samples = {wait_sample(LS_CAUSE_GIL, {1, 7, 8, 9}), sample(LS_STACK_OF_HOLDER, {1, 3})};
+  auto report = attributor_.on_stall(stall_);
+  ASSERT_TRUE(report.culprit);
+  EXPECT_EQ(report.culprit->function, "small");
+  EXPECT_EQ(report.rule, CulpritRule::kHolder);
+  EXPECT_EQ(report.contributors.at(0).frame.function, "small");
+  stall_.samples[0] = wait_sample(LS_CAUSE_GIL, {2, 6, 7, 8, 9});
+  report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.culprit->function, "fetch");
+}
+
+TEST_F(AttributorFrames, NamesTheLineWithMostOfTheTimeOfTheFunctionWithMost) {
+  stall_.causes[LS_CAUSE_CPU] = 1000;
+  ls_code record{};
+  record.header.tgid = 10;
+  record.code = 20;
+  record.first_line = 100;
+  record.name.state = record.filename.state = 1 << 2;
+  record.name.length = 7;
+  std::memcpy(record.name.bytes, "handler", 7);
+  record.filename.length = 11;
+  std::memcpy(record.filename.bytes, "/srv/app.py", 11);
+  // co_lnotab of 3.9: each two bytes of code are one line more.
+  for (int byte : {2, 1, 2, 1, 2, 1})
+    record.lines[record.lines_size++] = static_cast<unsigned char>(byte);
+  codes_.on_code(record);
+  ProcessFacts facts;
+  facts.tgid = 10;
+  facts.python = "3.9.2";
+  workloads_.on_facts(facts);
+  auto at = [&](uint32_t offset) {
+    auto one = sample(LS_STACK_OF_SAMPLE, {20});
+    one.stack.frames[0].offset = offset;
+    return one;
+  };
+  stall_.samples = {at(2), at(4), at(4), at(4), sample(LS_STACK_OF_SAMPLE, {3})};
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.culprit->function, "handler");
+  EXPECT_EQ(report.culprit->line, 102U);
+  ASSERT_EQ(report.contributors.size(), 3U);
+  EXPECT_EQ(report.contributors[0].frame.line, 102U);
+  EXPECT_EQ(report.contributors[0].ns, 600U);
+}
+
+TEST_F(AttributorFrames, PrefersTheFunctionThatTheLoopRanToTheLoopsOwnWork) {
+  stall_.causes[LS_CAUSE_CPU] = 1000;
+  for (int i = 0; i < 8; i++) stall_.samples.push_back(sample(LS_STACK_OF_SAMPLE, {6, 7, 8, 9}));
+  stall_.samples.push_back(sample(LS_STACK_OF_SAMPLE, {3, 6, 7, 8, 9}));
+  EXPECT_EQ(attributor_.on_stall(stall_).culprit->function, "small");
+  stall_.samples.pop_back();
+  EXPECT_EQ(attributor_.on_stall(stall_).culprit->function, "Handle._run");
+}
+
 TEST_F(AttributorFrames, TellsOneSlowCallbackFromManySmallOnes) {
   stall_.causes[LS_CAUSE_CPU] = 1000;
   for (uint32_t i = 0; i < 10; i++) {
     auto one = sample(LS_STACK_OF_SAMPLE, {3});
-    one.stack.ready = 300;
-    one.stack.ready_index = i * 30;
+    one.time_ns = i * 100 + 50;
+    one.stack.ready = 60'000;
+    one.stack.ready_index = i * 6000 + 3000;
     stall_.samples.push_back(one);
   }
   auto report = attributor_.on_stall(stall_);
   ASSERT_TRUE(report.callbacks);
-  EXPECT_EQ(report.callbacks->count, 300U);
-  EXPECT_NEAR(report.callbacks->largest_share, 0.1, 1e-6);
+  EXPECT_EQ(report.callbacks->count, 60'000U);
+  EXPECT_EQ(report.callbacks->largest_share, 0);  // none was met twice
+  EXPECT_NEAR(report.callbacks->largest_at_most, 0.2, 1e-6);
   EXPECT_EQ(find_advice(report).name, "many_callbacks");
+  // A short stall is met less often.
+  Stall brief = stall_;
+  brief.end_ns = 300;
+  brief.samples.resize(2);
+  for (StackSample& one : brief.samples) one.stack.ready = 18'000;
+  EXPECT_EQ(find_advice(attributor_.on_stall(brief)).name, "many_callbacks");
   for (StackSample& one : stall_.samples) one.stack.ready_index = 7;
   report = attributor_.on_stall(stall_);
-  EXPECT_NEAR(report.callbacks->largest_share, 1, 1e-6);
+  EXPECT_NEAR(report.callbacks->largest_share, 0.9, 1e-6);
+  EXPECT_NEAR(report.callbacks->largest_at_most, 1, 1e-6);
   EXPECT_EQ(find_advice(report).name, "cpu");
 }
 
@@ -300,7 +372,10 @@ TEST_F(AttributorFrames, NamesTheTaskAndWhatItCalls) {
   wait.cause = LS_CAUSE_SLEEP;
   std::strcpy(wait.stack.callee, "sle\x1b");
   stall_.samples = {wait};
-  EXPECT_EQ(attributor_.on_stall(stall_).task, "fetch");  // else the function that the loop called
+  // Else the function that the loop called, be it through methods of its own.
+  stall_.samples[0].stack.frames[2].code = 7;
+  stall_.samples[0].stack.count = 3;
+  EXPECT_EQ(attributor_.on_stall(stall_).task, "fetch");
   EXPECT_EQ(attributor_.on_stall(stall_).callee, "sle?");
   stall_.samples[0].stack.task_number = 12;
   EXPECT_EQ(attributor_.on_stall(stall_).task, "Task-12");

@@ -171,11 +171,24 @@ TEST(Configuration, NamesRunMethodsOfFurtherLoops) {
   EXPECT_NE(complaint("loops: [{}]").find("module:qualified.name"), std::string::npos);
 }
 
+TEST(Configuration, SaysWhoseCodeIsWhose) {
+  auto config = parse_configuration("loopsight.yml",
+                                    "code: {own: [^shop], library: [/srv/shared/]}\n"
+                                    "workloads:\n- match: billing\n  code: {own: [^ledger]}\n");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->code.own.size(), 1U);
+  EXPECT_TRUE(config->code.own[0].found_in("shop.db"));
+  ASSERT_EQ(config->code.library.size(), 1U);
+  ASSERT_EQ(config->workloads.at(0).code.own.size(), 1U);
+  EXPECT_NE(complaint("code: {own: ['(']}").find("a regular expression"), std::string::npos);
+}
+
 TEST(Configuration, AnUnknownKeyIsNamedWithTheNearestOne) {
-  EXPECT_EQ(complaint("stalls: {keep: 5}\ntreshold: 50ms\n"),
-            "loopsight.yml:2:1: unknown key 'treshold', expected one of threshold, workloads, "
-            "processes, probes, labels, tables, stalls, log, web, loops, exports; did you mean "
-            "'threshold'?");
+  EXPECT_EQ(
+      complaint("stalls: {keep: 5}\ntreshold: 50ms\n"),
+      "loopsight.yml:2:1: unknown key 'treshold', expected one of threshold, workloads, "
+      "processes, probes, labels, tables, stalls, log, web, loops, code, exports; did you mean "
+      "'threshold'?");
   EXPECT_EQ(complaint("stalls: {keeps: 5}"),
             "loopsight.yml:1:10: unknown key 'keeps', expected keep; did you mean 'keep'?");
   EXPECT_EQ(complaint("log:\n  colour: red\n"),
@@ -238,7 +251,7 @@ TEST(Configuration, ABadPatternIsShownWithItsFault) {
 TEST(Configuration, WhatTheFileHoldsCannotReachTheTerminal) {
   EXPECT_EQ(complaint("\"bad\\e[31m\\xff key\": 1"),
             "loopsight.yml:1:1: unknown key 'bad?[31m\xC3\xBF key', expected one of threshold, "
-            "workloads, processes, probes, labels, tables, stalls, log, web, loops, exports");
+            "workloads, processes, probes, labels, tables, stalls, log, web, loops, code, exports");
   EXPECT_EQ(complaint("threshold: \xC3(\x01\n").find('\x01'), std::string::npos);
 }
 

@@ -98,7 +98,7 @@ TEST(PoolRecord, BoundsWhatItHolds) {
 }
 
 TEST(ExecutorReport, NamesTheUsersFunction) {
-  ExecutorReport report = report_saturation(saturation(), process());
+  ExecutorReport report = report_saturation(saturation(), process(), CodeJudge());
   ASSERT_TRUE(report.culprit);
   EXPECT_EQ(report.culprit->function, "fetch");
   EXPECT_EQ(report.culprit->module, "app");
@@ -109,22 +109,25 @@ TEST(ExecutorReport, NamesTheUsersFunction) {
 TEST(ExecutorReport, AdvisesByWhatTheThreadsLack) {
   Saturation one = saturation();
   one.pool.name = "ThreadPoolExecutor-0";
-  EXPECT_NE(report_saturation(one, process()).advice.find("max_workers"), std::string::npos);
+  EXPECT_NE(report_saturation(one, process(), CodeJudge()).advice.find("max_workers"),
+            std::string::npos);
   one.cpus_used = 0.97;
-  EXPECT_NE(report_saturation(one, process()).advice.find("ProcessPoolExecutor"),
+  EXPECT_NE(report_saturation(one, process(), CodeJudge()).advice.find("ProcessPoolExecutor"),
             std::string::npos);
   one.cpus_used = 0.49;
   one.cpus_quota = 0.5;
-  EXPECT_NE(report_saturation(one, process()).advice.find("cpu.max"), std::string::npos);
+  EXPECT_NE(report_saturation(one, process(), CodeJudge()).advice.find("cpu.max"),
+            std::string::npos);
   one.cpus_used = 0.1;
-  EXPECT_NE(report_saturation(one, process()).advice.find("allows 0.50 CPUs"), std::string::npos);
+  EXPECT_NE(report_saturation(one, process(), CodeJudge()).advice.find("allows 0.50 CPUs"),
+            std::string::npos);
 }
 
 TEST(ExecutorReport, CleansWhatTheProcessSays) {
   Saturation one = saturation();
   one.pool.name = "evil\n\x1b[31m\xFF" + std::string(1000, 'x');
   one.pool.frames = {{"f\n", "/a\x01.py", 1}};
-  ExecutorReport report = report_saturation(one, process());
+  ExecutorReport report = report_saturation(one, process(), CodeJudge());
   EXPECT_LE(report.pool.size(), 131U);
   for (const std::string& text :
        {report.pool, report.frames[0].function, report.frames[0].file, report.advice})
@@ -132,7 +135,8 @@ TEST(ExecutorReport, CleansWhatTheProcessSays) {
 }
 
 TEST(ExecutorJson, HasEveryKey) {
-  auto json = executor_json(report_saturation(saturation(), process()), WallClock::fixed(0), "h");
+  auto json = executor_json(report_saturation(saturation(), process(), CodeJudge()),
+                            WallClock::fixed(0), "h");
   std::vector<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.push_back(key);
   EXPECT_EQ(keys, (std::vector<std::string>{"type",
@@ -174,7 +178,7 @@ TEST(ExecutorText, SaysItInThreeLines) {
   size_t size = 0;
   FILE* out = open_memstream(&text, &size);
   TextSink sink(out, WallClock::fixed(0), {});
-  ExecutorReport report = report_saturation(saturation(), process());
+  ExecutorReport report = report_saturation(saturation(), process(), CodeJudge());
   report.advice = "Do not.";
   EXPECT_TRUE(sink.on_executor(report));
   fclose(out);

@@ -33,16 +33,46 @@ TEST(StallJson, HasEveryKeyOfTheContractInItsOrder) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.push_back(key);
   // What is beyond the contract comes after it.
-  EXPECT_EQ(keys,
-            (std::vector<std::string>{
-                "type",      "time",       "monotonic_ns", "host",           "workload",
-                "worker",    "pid",        "tid",          "comm",           "container",
-                "unit",      "python",     "loop",         "in_progress",    "duration_seconds",
-                "cause",     "blame",      "causes",       "wait",           "culprit",
-                "leaf",      "frames",     "contributors", "gil_holder",     "gc",
-                "delayed",   "advice",     "frames_cut",   "task",           "callbacks",
-                "import",    "call",       "functions",    "inferred",       "pod",
-                "gil_waits", "waited_for", "at_least",     "workload_source"}));
+  EXPECT_EQ(keys, (std::vector<std::string>{"type",
+                                            "time",
+                                            "monotonic_ns",
+                                            "host",
+                                            "workload",
+                                            "worker",
+                                            "pid",
+                                            "tid",
+                                            "comm",
+                                            "container",
+                                            "unit",
+                                            "python",
+                                            "loop",
+                                            "in_progress",
+                                            "duration_seconds",
+                                            "cause",
+                                            "blame",
+                                            "causes",
+                                            "wait",
+                                            "culprit",
+                                            "leaf",
+                                            "frames",
+                                            "contributors",
+                                            "gil_holder",
+                                            "gc",
+                                            "delayed",
+                                            "advice",
+                                            "frames_cut",
+                                            "task",
+                                            "callbacks",
+                                            "import",
+                                            "call",
+                                            "functions",
+                                            "inferred",
+                                            "pod",
+                                            "gil_waits",
+                                            "waited_for",
+                                            "at_least",
+                                            "workload_source",
+                                            "frames_left_out"}));
 }
 
 TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {
@@ -79,7 +109,9 @@ TEST(StallJson, ShowsWhatTheFramesTold) {
   EXPECT_EQ(json["culprit"]["expression"], "time.sleep(1)");
   EXPECT_EQ(json["leaf"]["c_function"], "sleep");
   EXPECT_EQ(json["frames"][0]["line"], 7);
+  EXPECT_EQ(json["culprit"]["rule"], "leaf");
   EXPECT_EQ(json["frames_cut"], true);
+  EXPECT_TRUE(json["frames_left_out"].is_null());
   EXPECT_EQ(json["task"], "Task-7");
   EXPECT_EQ(json["callbacks"]["ready"], 300);
   EXPECT_DOUBLE_EQ(json["gc"]["seconds"].get<double>(), 0.002);

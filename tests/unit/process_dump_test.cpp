@@ -19,6 +19,7 @@ ThreadReport thread(uint32_t tid, const char* function) {
   Frame frame{.function = function, .module = "app", .file = "/srv/app.py", .line = 7};
   report.now.frames = {frame};
   report.now.culprit = frame;
+  report.now.rule = CulpritRule::kOwn;
   report.now.advice = "Do not.";
   return report;
 }

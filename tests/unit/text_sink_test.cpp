@@ -57,18 +57,92 @@ TEST(TextSink, NamesTheCodeAndHowItWasCalled) {
   Frame leaf{.function = "connect", .file = "/usr/lib/python3.11/socket.py", .line = 1};
   Frame culprit{.function = "fetch", .file = "/srv/app.py", .line = 7};
   Frame caller{.function = "handler", .file = "/srv/app.py", .line = 20};
-  report.frames = {leaf, culprit, leaf, caller};
+  Frame launcher{.function = "<module>", .file = "/srv/app.py", .line = 30};
+  leaf.whose = Whose::kLibrary;
+  culprit.whose = caller.whose = Whose::kOwn;
+  launcher.whose = Whose::kOutside;
+  Frame again = caller;
+  again.line = 21;
+  report.frames = {leaf, culprit, leaf, caller, again, launcher};
+  report.rule = CulpritRule::kOwn;
+  report.culprit_index = 1;
   culprit.expression = "get(url)";
   report.culprit = culprit;
   report.task = "Task-7";
   report.callee = "connect";
-  report.callbacks = ReadyCallbacks{.count = 3, .largest_share = 0.5};
+  report.callbacks = ReadyCallbacks{.count = 3, .largest_share = 0.45, .largest_at_most = 0.5};
   std::string text = stall_text(report);
   EXPECT_NE(text.find("in fetch (/srv/app.py:7): get(url)\n"), std::string::npos) << text;
-  EXPECT_NE(text.find(", in C function connect; 3 callbacks were ready, the longest took 50 %\n"),
+  EXPECT_NE(text.find(", in C function connect; 3 callbacks were ready, the longest took 48 %\n"),
             std::string::npos)
       << text;
-  EXPECT_NE(text.find("called by handler (app.py:20); task Task-7\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("called by handler (app.py:20) \xC3\x97 2; task Task-7\n"), std::string::npos)
+      << text;
+}
+
+TEST(TextSink, TellsABoundAsABound) {
+  StallReport report = sample();
+  report.callbacks = ReadyCallbacks{.count = 60'000, .largest_share = 0, .largest_at_most = 0.15};
+  EXPECT_NE(stall_text(report).find("60000 callbacks were ready, the longest took at most 15 %"),
+            std::string::npos)
+      << stall_text(report);
+}
+
+TEST(TextSink, NamesContributorsWhereNoneHasMost) {
+  StallReport report = sample();
+  auto part = [](const char* function, uint32_t line, uint64_t ns) {
+    Frame frame{.function = function, .file = "/srv/app.py", .line = line};
+    return Contributor{.frame = frame, .ns = ns, .cause = LS_CAUSE_CPU};
+  };
+  report.contributors = {part("parse", 7, 60'000'000), part("store", 12, 45'000'000),
+                         part("log", 3, 30'000'000), part("rest", 4, 15'000'000)};
+  EXPECT_NE(stall_text(report).find("              40 % cpu in parse (app.py:7), 30 % cpu in store "
+                                    "(app.py:12), 20 % cpu in log (app.py:3)\n"),
+            std::string::npos)
+      << stall_text(report);
+  report.contributors[0].ns = 80'000'000;
+  EXPECT_EQ(stall_text(report).find("store"), std::string::npos);
+}
+
+TEST(TextSink, NamesThePlaceOfAWaitThatIsNotTheCulprits) {
+  StallReport report = sample();
+  report.culprit = Frame{.function = "parse", .file = "/srv/app.py", .line = 7};
+  report.wait->culprit = report.culprit;
+  report.wait->leaf = report.culprit;
+  EXPECT_EQ(stall_text(report).find(", in "), std::string::npos);
+  report.wait->leaf = Frame{.function = "recv", .file = "/usr/lib/python3.11/ssl.py", .line = 9};
+  EXPECT_NE(stall_text(report).find("10.0.0.5:5432, in recv (/usr/lib/python3.11/ssl.py:9)\n"),
+            std::string::npos);
+  report.wait->culprit = Frame{.function = "fetch", .file = "/srv/db.py", .line = 3};
+  EXPECT_NE(stall_text(report).find("10.0.0.5:5432, in fetch (/srv/db.py:3)\n"), std::string::npos);
+}
+
+TEST(TextSink, ShowsTheWholeStackWhenAskedTo) {
+  StallReport report = sample();
+  for (uint32_t i = 1; i <= 3; i++)
+    report.frames.push_back({.function = "f", .file = "/srv/app.py", .line = i});
+  report.frames_cut = true;
+  report.frames_left_out = 130;
+  report.left_out_after = 2;
+  EXPECT_EQ(stall_text(report).find("f (/srv/app.py:2)"), std::string::npos);
+  EXPECT_NE(stall_text(report, {.frames = true})
+                .find("                f (/srv/app.py:2)\n"
+                      "                \xE2\x80\xA6 130 frames are left out here\n"
+                      "                f (/srv/app.py:3)\n"),
+            std::string::npos)
+      << stall_text(report, {.frames = true});
+}
+
+TEST(TextSink, SaysAtTheStartWhatIsWatched) {
+  auto start = [](TextOptions options) {
+    return written(options, [](TextSink& sink) {
+      EXPECT_TRUE(sink.on_start(
+          {.what = "pid 7", .threshold_ns = 50'000'000, .end = "it ends with Ctrl-C"}));
+    });
+  };
+  EXPECT_EQ(start({}),
+            "watching pid 7; a stall is a busy phase over 50.0 ms; it ends with Ctrl-C\n");
+  EXPECT_EQ(start({.quiet = true}), "");
 }
 
 TEST(TextSink, NamesWhoHadTheInterpreterLock) {
@@ -103,8 +177,11 @@ TEST(TextSink, SaysWhoWaited) {
 }
 
 TEST(TextSink, IsBriefWhenAskedTo) {
-  std::string text = stall_text(sample(), {.quiet = true});
+  StallReport report = sample();
+  report.culprit = Frame{.function = "fetch", .file = "/srv/app.py", .line = 7};
+  std::string text = stall_text(report, {.quiet = true});
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+  EXPECT_NE(text.find(", in fetch (/srv/app.py:7)\n"), std::string::npos) << text;
   EXPECT_EQ(written({.quiet = true}, [](TextSink& sink) { EXPECT_TRUE(sink.on_summary({})); }), "");
 }
 

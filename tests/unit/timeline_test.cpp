@@ -270,6 +270,31 @@ TEST_F(TimelineTest, CountsIdleTimeWhileItPassesAndOnlyOnce) {
   EXPECT_EQ(timeline_.on_state(after).progress.at(0).idle_ns, 80 * kMs);
 }
 
+TEST_F(TimelineTest, CountsALongRunningBusyPhaseWhileItPassesAndOnlyOnce) {
+  auto busy = [&](const LoopState& event) { return timeline_.on_state(event).progress.at(0).busy; };
+  // A short one is told of as a whole, with its causes.
+  EXPECT_EQ(sum(busy(state(100, LS_PHASE_BUSY, 0))), 0U);
+  EXPECT_EQ(sum(busy(state(600, LS_PHASE_BUSY, 0))), 600 * kMs);
+  auto open = state(750, LS_PHASE_BUSY, 0);
+  open.loop.phase_ns[LS_CAUSE_CPU] = 740 * kMs;  // what looked like CPU was the run queue at last
+  open.loop.slice_start_ns = 740 * kMs;
+  EXPECT_EQ(sum(busy(open)), 150 * kMs);
+  auto ended = state(810, LS_PHASE_POLL, 800);
+  ended.loop.busy_ns[LS_CAUSE_CPU] = 10 * kMs;
+  ended.loop.busy_ns[LS_CAUSE_RUN_QUEUE] = 790 * kMs;
+  EXPECT_EQ(sum(busy(ended)), 50 * kMs);
+  ended.loop.busy_ns[LS_CAUSE_CPU] = 400 * kMs;
+  EXPECT_EQ(sum(busy(ended)), 390 * kMs);
+}
+
+TEST_F(TimelineTest, CountsTheBusyPhaseThatDeathEnded) {
+  timeline_.on_state(state(10, LS_PHASE_BUSY, 0));
+  Findings findings = timeline_.on_end(end(2660, 9));
+  ASSERT_EQ(findings.stalls.size(), 1U);
+  EXPECT_EQ(sum(findings.progress.at(0).busy), 2660 * kMs);
+  EXPECT_EQ(findings.progress.at(0).over_ns, 2660 * kMs);
+}
+
 TEST_F(TimelineTest, ReportsAStallThatDeathEnded) {
   timeline_.on_state(state(300, LS_PHASE_BUSY, 100));
   auto found = timeline_.on_end(end(350, 9));

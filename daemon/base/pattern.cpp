@@ -1,4 +1,4 @@
-#include "daemon/config/pattern.h"
+#include "daemon/base/pattern.h"
 
 #include <fmt/format.h>
 #include <re2/re2.h>
