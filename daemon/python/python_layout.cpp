@@ -56,9 +56,9 @@ void complete(ls_python& layout) {
   layout.thread_state_word = known ? 40 : kNone;
   layout.interpreter_requester = known ? 10760 : kNone;
   // PyGenObject: up to 3.10 the frame's address; then the frame itself behind 7 words, in 3.11 8.
-  layout.generator_frame = static_cast<uint16_t>(layout.object_bytes + (layout.minor <= 10 ? 0
-                                                                       : layout.minor == 11 ? 64
-                                                                                            : 56));
+  layout.generator_frame = static_cast<uint16_t>(layout.object_bytes + (layout.minor <= 10   ? 0
+                                                                        : layout.minor == 11 ? 64
+                                                                                             : 56));
   set_calls(layout);
 }
 

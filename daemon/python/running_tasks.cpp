@@ -14,8 +14,7 @@ uint64_t find_current_tasks(const RemoteMemory& memory, const ls_python& python,
   PythonObjects objects(memory, python);
   for (const ThreadState& state : read_thread_states(memory, python, LS_MOST_THREADS)) {
     if (state.thread_id != thread_pointer || state.frame == 0) continue;
-    for (const PythonFrame& frame :
-         walk_frames(memory, python, state.frame, kMostFrames).frames) {
+    for (const PythonFrame& frame : walk_frames(memory, python, state.frame, kMostFrames).frames) {
       uint64_t globals = memory.word(frame.address + globals_at);
       if (objects.type_name(globals) != "dict") continue;
       uint64_t tasks = objects.item(globals, "tasks");
