@@ -36,13 +36,17 @@ static __always_inline void ls_release_rows(struct task_struct *task, __u32 reas
   struct ls_thread *thread = ls_thread_of(task);
   __u32 code = (__u32)BPF_CORE_READ(task, exit_code);
   struct ls_loop *loop;
+  struct ls_run *run;
   if (!thread) return;
   for (int i = 0; i < 2; i++) {
     loop = ls_row(thread->rows[i]);
     if (loop) {
       // A thread that ends by itself came back from its loop, or ended in it: up to where the loop
-      // was last seen to run. What a signal ended, user space tells of.
-      if (reason == LS_END_THREAD_EXIT && !(code & 0x7f) && ls_in_busy_phase(loop))
+      // was last seen to run, if its thread has not left the CPU since. Of a loop of which that
+      // cannot be told nothing is; of what a signal ended user space tells.
+      run = ls_run_of(thread->rows[i]);
+      if (reason == LS_END_THREAD_EXIT && !(code & 0x7f) && run && run->flags & LS_RUN_TRACKED &&
+          run->inside_ns >= loop->wait.start_ns && ls_in_busy_phase(loop))
         ls_leave(loop, thread->rows[i]);
       if (reason == LS_END_THREAD_EXIT) ls_tell_last_stack(loop, thread->rows[i], task, now);
       ls_release(loop, thread->rows[i], reason, code, ls_is_open(task, loop), now);

@@ -6,6 +6,11 @@
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
 const volatile __u32 has_prev_state = 1;
 
+static __always_inline void ls_note_inside(__u32 row, __u64 now) {
+  struct ls_run *run = ls_run_of(row);
+  if (run) run->inside_ns = now;
+}
+
 // The clock is read only where the switch matters: that alone costs as much as all the rest of a
 // switch that does not, and most switches of a loop's thread are those of its poll call.
 static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
@@ -31,6 +36,7 @@ static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
     ls_leave(loop, row);
     return;
   }
+  if (runs > 0) ls_note_inside(row, now);
   if (kept && ls_begin_idle_sleep(loop, row, &kept->stack[~kept->longest & 1], task, now)) return;
   ls_switch_out(loop, task, state, now);
   if (runs) ls_name_lock(loop, row, thread);
