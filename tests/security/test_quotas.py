@@ -135,7 +135,7 @@ def test_stalls_without_end(folder, rights):
         spent, start = cpu_seconds(watcher), time.monotonic()
         times = check_all_seen(watcher, one)
         assert shed(watcher, "record_over_share") > 0
-        assert cpu_seconds(watcher) - spent < 0.6 * (time.monotonic() - start)
+        assert cpu_seconds(watcher) - spent < 0.9 * (time.monotonic() - start)
         assert resident_mb(watcher) < 200
         # What is kept for the page is by owner, too.
         kept = json.loads(http_get(watcher.port, "/api/v1/stalls?limit=1000")[1])
