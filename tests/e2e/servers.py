@@ -13,7 +13,7 @@ PACKAGES = {
         aiohttp==3.14.5 celery==5.7.0 coverage==7.17.5 daphne==4.2.3 ddtrace==4.16.0
         debugpy==1.8.22 Django==5.2.19 Flask==3.1.3 granian==2.8.9 gunicorn==27.0.1
         honcho==2.0.0 Hypercorn==0.18.0 joblib==1.6.0 litestar==2.25.0 newrelic==14.1.0
-        opentelemetry-distro==0.66b2 pex==2.105.2 pudb==2026.1 robyn==0.88.0 sanic==25.12.1
+        opentelemetry-distro==0.66b2 pex==2.105.2 robyn==0.88.0 sanic==25.12.1
         setproctitle==1.3.8 supervisor==4.3.0 uvicorn[standard]==0.54.0 uvicorn-worker==0.4.0
         watchdog==6.0.0 watchfiles==1.3.0
     """,
