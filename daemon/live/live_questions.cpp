@@ -19,7 +19,7 @@ Result<void> LiveSource::take_question(const PollerSeen& poller) {
   Question question{.poller = poller, .stack = std::exchange(poller_stack_, std::nullopt)};
   if (questions_.empty() && answering_ns_ < kAtOnceNs) return answer(question);
   const ls_poller& record = poller.record;
-  if (questions_.push(owners_->of(record.header.tgid), std::move(question))) return {};
+  if (questions_.push(owners_->of(record.header.tgid), question)) return {};
   unnamed_++;
   if (!record.borrowed) tracer_.ask_again(record.row, record.generation);
   return {};
@@ -27,7 +27,7 @@ Result<void> LiveSource::take_question(const PollerSeen& poller) {
 
 Result<void> LiveSource::answer(Question& question) {
   uint64_t start = monotonic_now_ns();
-  poller_stack_ = std::move(question.stack);
+  poller_stack_ = question.stack;
   auto answered = on_poller(question.poller);
   poller_stack_.reset();
   answering_ns_ += monotonic_now_ns() - start;

@@ -88,17 +88,15 @@ Place place_in(std::string_view path) {
     std::string_view folder = path.substr(start, slash - start);
     start = slash + 1;
     if (folder == "site-packages" || folder == "dist-packages" ||
-        ends_with_one_of(folder, kPackageArchives) || folder.starts_with("pypi__"))
+        ends_with_one_of(folder, kPackageArchives) || folder.starts_with("pypi__") ||
+        (folder == "lib" && path.find("/__pypackages__/") < slash))
       place = {Root::kInstalled, start};
     else if (folder == "base_library.zip" ||
-             (folder.starts_with("python3") && folder.ends_with(".zip")))
+             (folder.starts_with("python3") && folder.ends_with(".zip")) ||
+             (folder == "Lib" && is_library_module(first_name(path.substr(start)))))
       place = {Root::kLibrary, start};
     else if (ends_with_one_of(folder, kArchives) || folder.starts_with(kFrozenFolder))
       place = {Root::kBundle, start};
-    else if (folder == "Lib" && is_library_module(first_name(path.substr(start))))
-      place = {Root::kLibrary, start};
-    else if (folder == "lib" && path.find("/__pypackages__/") < slash)
-      place = {Root::kInstalled, start};
   }
   return place;
 }

@@ -23,7 +23,7 @@ bool is_child_code(const Arguments& arguments, size_t at) {
   if (std::find(arguments.begin(), arguments.end(), "--multiprocessing-fork") != arguments.end())
     return true;
   std::string_view code = at < arguments.size() ? arguments[at] : std::string_view();
-  if (size_t letter = code.find("c"); code.starts_with('-') && letter != std::string_view::npos)
+  if (size_t letter = code.find('c'); code.starts_with('-') && letter != std::string_view::npos)
     code.remove_prefix(letter + 1);
   for (std::string_view package : {"multiprocessing", "multiprocess", "billiard", "loky", "joblib"})
     for (std::string_view verb : {"from ", "import "})
