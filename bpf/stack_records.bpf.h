@@ -87,17 +87,18 @@ struct ls_stack_facts {
   __u64 slice_ns;
 };
 
-static __noinline void ls_send_stack(struct ls_loop *loop, struct ls_stack *stack,
-                                     const struct ls_stack_facts *facts, __u64 now) {
+// A global function, so that it is verified once in a program and not at each call.
+__weak __noinline int ls_send_stack(struct ls_loop *loop, struct ls_stack *stack,
+                                    const struct ls_stack_facts *facts, __u64 now) {
   struct ls_stack_record *record;
-  if (stack->count == 0) return;
+  if (!loop || !stack || !facts || stack->count == 0) return 0;
   for (__u32 i = 0; i < LS_MAX_FRAMES; i++) {
     if (i >= stack->count) break;
     if (ls_is_new_code(&stack->frames[i]) && ls_may_send(sizeof(struct ls_code), now))
       ls_send_code(&stack->frames[i], now);
   }
   record = LS_RESERVE(ls_stack_record, LS_KIND_STACK, now, loop->tgid, loop->tid);
-  if (!record) return;
+  if (!record) return 0;
   record->row = facts->row;
   record->generation = loop->generation;
   record->phase_start_ns = loop->phase_start_ns;
@@ -109,6 +110,7 @@ static __noinline void ls_send_stack(struct ls_loop *loop, struct ls_stack *stac
   record->pad = 0;
   bpf_probe_read_kernel(&record->stack, sizeof(record->stack), stack);
   bpf_ringbuf_submit(record, 0);
+  return 1;
 }
 
 #endif
