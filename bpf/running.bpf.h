@@ -38,9 +38,9 @@ static __always_inline void ls_look_for(__u32 row) {
   buffer->wanted_instruction = run ? run->anchor_instruction : 0;
 }
 
-// What the last walk, which read `stack`, says of a row's loop: 1 it runs, 0 it does not, -1 it
-// cannot be told.
-static __always_inline int ls_was_met(__u32 row, const struct ls_stack *stack) {
+// What the last walk, which read `stack` at `now`, says of a row's loop: 1 it runs, 0 it does not,
+// -1 it cannot be told.
+static __always_inline int ls_was_met(__u32 row, const struct ls_stack *stack, __u64 now) {
   __u32 zero = 0;
   struct ls_scratch *buffer = bpf_map_lookup_elem(&scratch, &zero);
   struct ls_run *run = ls_run_of(row);
@@ -48,6 +48,7 @@ static __always_inline int ls_was_met(__u32 row, const struct ls_stack *stack) {
   if (run->flags & LS_RUN_BY_ANCHOR ? !run->anchor : !run->code) return -1;
   if (buffer->met) {
     run->base = buffer->base_frame;
+    run->inside_ns = now;
     return 1;
   }
   return stack->count && stack->end == LS_STACK_COMPLETE && buffer->base_frame == run->base ? 0
@@ -63,7 +64,7 @@ static __noinline int ls_is_running(__u32 row, struct task_struct *task, struct 
   if (!buffer || !run || !(run->flags & LS_RUN_TRACKED)) return -1;
   ls_look_for(row);
   ls_walk(ls_thread_pointer(task), thread, &buffer->stack);
-  met = ls_was_met(row, &buffer->stack);
+  met = ls_was_met(row, &buffer->stack, bpf_ktime_get_ns());
   ls_look_for(0);
   return met;
 }

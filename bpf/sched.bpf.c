@@ -6,11 +6,6 @@
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
 const volatile __u32 has_prev_state = 1;
 
-static __always_inline void ls_note_inside(__u32 row, __u64 now) {
-  struct ls_run *run = ls_run_of(row);
-  if (run) run->inside_ns = now;
-}
-
 // The clock is read only where the switch matters: that alone costs as much as all the rest of a
 // switch that does not, and most switches of a loop's thread are those of its poll call.
 static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
@@ -29,14 +24,13 @@ static __always_inline void ls_row_out(__u32 row, struct ls_thread *thread,
   ls_look_for(row);
   if (ls_keep_stack(loop, row, thread, task, state)) {
     kept = bpf_map_lookup_elem(&stacks, &row);
-    runs = kept ? ls_was_met(row, &kept->stack[~kept->longest & 1]) : -1;
+    runs = kept ? ls_was_met(row, &kept->stack[~kept->longest & 1], now) : -1;
   }
   ls_look_for(0);
   if (runs == 0) {
     ls_leave(loop, row);
     return;
   }
-  if (runs > 0) ls_note_inside(row, now);
   if (kept && ls_begin_idle_sleep(loop, row, &kept->stack[~kept->longest & 1], task, now)) return;
   ls_switch_out(loop, task, state, now);
   if (runs) ls_name_lock(loop, row, thread);
@@ -79,7 +73,6 @@ static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thre
   struct ls_stack_facts facts = {.source = LS_STACK_OF_SAMPLE};
   struct ls_stack *stack;
   struct ls_loop *loop;
-  struct ls_run *run;
   __u64 now, ran;
   int runs;
   __u32 row = thread->rows[thread->active & 1];
@@ -97,14 +90,12 @@ static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thre
   ls_end_write(loop);
   stack = &kept->stack[~kept->longest & 1];
   ls_look_for(row);
-  runs = ls_walk(ls_thread_pointer(task), thread, stack) ? ls_was_met(row, stack) : -1;
+  runs = ls_walk(ls_thread_pointer(task), thread, stack) ? ls_was_met(row, stack, now) : -1;
   ls_look_for(0);
   if (runs == 0) {
     ls_leave(loop, row);
     return 0;
   }
-  run = ls_run_of(row);
-  if (runs > 0 && run) run->inside_ns = now;
   if (!stack->count) return 0;
   if (stack->ready) loop->ready = stack->ready;
   if (ls_is_collecting(thread)) stack->flags |= LS_STACK_IN_GC;

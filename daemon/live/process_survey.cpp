@@ -166,7 +166,9 @@ void ProcessSurvey::read_sources(uint32_t tgid, int minor, const Seen& seen, uin
   if (frames.empty()) return;
   const Frame* culprit = judge_.find_culprit(frames, tgid, workloads_.find(tgid).workload);
   for (const Frame* frame : {std::as_const(frames).data(), culprit}) {
-    if (!frame || frame->end_column == 0) continue;
+    if (!frame || frame->end_column == 0 ||
+        !sources_asked_.emplace(frame->file, frame->line, frame->end_line).second)
+      continue;
     auto lines = source_requests_.read({.tgid = tgid,
                                         .file = frame->file,
                                         .first = frame->line,
@@ -182,6 +184,40 @@ void ProcessSurvey::read_sources(uint32_t tgid, int minor, const Seen& seen, uin
                         .text = std::move((*lines)->text),
                         .is_public = (*lines)->is_public});
   }
+}
+
+// What a thread does, as a stall that has lasted since it began to wait.
+Stall ProcessSurvey::stall_of(uint32_t tgid, const Seen* seen, const ls_surveyed& kernel,
+                              uint64_t for_ns) {
+  Stall stall{.tgid = tgid,
+              .tid = kernel.tid,
+              .start_ns = kernel.now_ns - std::max<uint64_t>(for_ns, 1),
+              .end_ns = kernel.now_ns,
+              .in_progress = true,
+              .at_least = true};
+  bool waits = kernel.activity == LS_THREAD_WAITS;
+  ls_wait wait = kernel.wait;
+  wait.duration_ns = for_ns;
+  if (seen && seen->waits_for_lock) wait.cause = LS_CAUSE_GIL;
+  if (seen && !seen->path.empty())
+    std::memcpy(wait.names, seen->path.data(), std::min(seen->path.size(), sizeof(wait.names) - 1));
+  uint32_t cause = LS_CAUSE_CPU;
+  if (waits)
+    cause = std::min<uint32_t>(wait.cause, LS_CAUSE_UNKNOWN);
+  else if (seen && seen->got_no_cpu)
+    cause = LS_CAUSE_RUN_QUEUE;
+  stall.causes[cause] = stall.duration_ns();
+  if (waits) stall.wait = wait;
+  if (!seen) return stall;
+  StackSample sample{.time_ns = kernel.now_ns,
+                     .source = waits ? LS_STACK_OF_WAIT : LS_STACK_OF_SAMPLE,
+                     .slice_start_ns = wait.start_ns,
+                     .slice_ns = stall.duration_ns(),
+                     .cause = cause,
+                     .stack = seen->stack};
+  if (seen->has_lock() && seen->lock.is_collecting && !waits) sample.stack.flags |= LS_STACK_IN_GC;
+  stall.samples.push_back(sample);
+  return stall;
 }
 
 ThreadReport ProcessSurvey::report_thread(uint32_t tgid, const Seen* seen,
@@ -200,34 +236,9 @@ ThreadReport ProcessSurvey::report_thread(uint32_t tgid, const Seen* seen,
   // nothing.
   if (waits && !(seen && seen->waits_for_lock))
     report.for_ns = kernel.now_ns - std::min(kernel.wait.start_ns, kernel.now_ns);
-  Stall stall{.tgid = tgid,
-              .tid = kernel.tid,
-              .start_ns = kernel.now_ns - std::max<uint64_t>(report.for_ns, 1),
-              .end_ns = kernel.now_ns,
-              .in_progress = true,
-              .at_least = true};
-  ls_wait wait = kernel.wait;
-  wait.duration_ns = report.for_ns;
-  if (seen && seen->waits_for_lock) wait.cause = LS_CAUSE_GIL;
-  if (seen && !seen->path.empty())
-    std::memcpy(wait.names, seen->path.data(), std::min(seen->path.size(), sizeof(wait.names) - 1));
-  uint32_t cause = LS_CAUSE_CPU;
-  if (waits)
-    cause = wait.cause;
-  else if (seen && seen->got_no_cpu)
-    cause = LS_CAUSE_RUN_QUEUE;
-  stall.causes[std::min<uint32_t>(cause, LS_CAUSE_UNKNOWN)] = stall.duration_ns();
-  if (waits) stall.wait = wait;
+  Stall stall = stall_of(tgid, seen, kernel, report.for_ns);
   if (seen) {
-    report.has_lock = seen->lock.is_locked && seen->lock.holder == seen->state.address;
-    StackSample sample{.time_ns = kernel.now_ns,
-                       .source = waits ? LS_STACK_OF_WAIT : LS_STACK_OF_SAMPLE,
-                       .slice_start_ns = wait.start_ns,
-                       .slice_ns = stall.duration_ns(),
-                       .cause = cause,
-                       .stack = seen->stack};
-    if (report.has_lock && seen->lock.is_collecting && !waits) sample.stack.flags |= LS_STACK_IN_GC;
-    stall.samples.push_back(sample);
+    report.has_lock = seen->has_lock();
     report.now.stall.tgid = tgid;
     find_loop(report, *seen, kernel, codes_.resolve(tgid, minor, seen->stack));
     stall.kind = report.loop.value_or(LoopKind::kUnknown);
@@ -244,8 +255,7 @@ ThreadReport ProcessSurvey::report_thread(uint32_t tgid, const Seen* seen,
   return report;
 }
 
-Result<ProcessReport> ProcessSurvey::look(uint32_t tgid) {
-  source_requests_.on_process(tgid);
+Result<ProcessFacts> ProcessSurvey::read_facts(uint32_t tgid) {
   ProcessFacts facts = reader_.read(tgid);
   if (facts.start_ticks == 0)
     return failure(
@@ -259,11 +269,17 @@ Result<ProcessReport> ProcessSurvey::look(uint32_t tgid) {
                     tgid, clean_text(facts.comm, 16), facts.why_not));
   workloads_.on_facts(facts);
   judge_.on_facts(facts);
+  return facts;
+}
+
+Result<ProcessReport> ProcessSurvey::look(uint32_t tgid) {
+  source_requests_.on_process(tgid);
+  sources_asked_.clear();
+  if (auto facts = read_facts(tgid); !facts) return tl::make_unexpected(facts.error());
   auto layout = reader_.layout(tgid);
   auto mappings = reads_->of(tgid, [root = proc_root_, tgid] { return read_mappings(root, tgid); });
   libraries_ = find_hiding_libraries(mappings.value_or(std::vector<Mapping>()));
   ProcessReport report{.pid = tgid, .process = workloads_.find(tgid)};
-  if (!layout) report.why_no_frames = layout.error().message;
   Kernel kernel;
   Memory memory;
   if (layout) {
@@ -273,6 +289,7 @@ Result<ProcessReport> ProcessSurvey::look(uint32_t tgid) {
     if (memory.threads.empty())
       report.why_no_frames = "its interpreter knows none of its threads: it begins or ends";
   } else {
+    report.why_no_frames = layout.error().message;
     auto looked = threads_.look(tgid);
     if (!looked) return tl::make_unexpected(looked.error());
     kernel = std::move(*looked);
@@ -281,6 +298,13 @@ Result<ProcessReport> ProcessSurvey::look(uint32_t tgid) {
     return failure(fmt::format("cannot look at pid {}: it ended meanwhile", tgid));
   report.time_ns = kernel.front().now_ns;
   report.has_more = memory.is_cut;
+  report_threads(tgid, memory, kernel, report);
+  return report;
+}
+
+// Joins what the kernel and the interpreter tell of each thread.
+void ProcessSurvey::report_threads(uint32_t tgid, const Memory& memory, const Kernel& kernel,
+                                   ProcessReport& report) {
   for (const ls_code& code : memory.codes) codes_.on_code(code);
   std::map<uint64_t, const Seen*> seen;    // by thread pointer
   std::map<uint64_t, const Seen*> states;  // by address
@@ -302,7 +326,6 @@ Result<ProcessReport> ProcessSurvey::look(uint32_t tgid) {
   }
   std::sort(report.threads.begin(), report.threads.end(),
             [](const ThreadReport& a, const ThreadReport& b) { return rank(a) < rank(b); });
-  return report;
 }
 
 }  // namespace loopsight

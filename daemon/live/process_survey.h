@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "daemon/attribute/attributor.h"
@@ -43,6 +45,7 @@ class ProcessSurvey {
     std::string loop_type;  // of the loop that asyncio says runs there, "" none
     bool stood_still = false;
     bool got_no_cpu = false;  // at both looks it was ready to run, and had not run between them
+    bool has_lock() const { return lock.is_locked && lock.holder == state.address; }
   };
   struct Memory {
     std::vector<Seen> threads;
@@ -55,6 +58,11 @@ class ProcessSurvey {
   Result<Memory> read_standing(uint32_t tgid, const ls_python& python, Kernel& kernel);
   void find_loop(ThreadReport& report, const Seen& seen, const ls_surveyed& kernel,
                  const std::vector<Frame>& frames) const;
+  Result<ProcessFacts> read_facts(uint32_t tgid);
+  void report_threads(uint32_t tgid, const Memory& memory, const Kernel& kernel,
+                      ProcessReport& report);
+  static Stall stall_of(uint32_t tgid, const Seen* seen, const ls_surveyed& kernel,
+                        uint64_t for_ns);
   ThreadReport report_thread(uint32_t tgid, const Seen* seen, const ls_surveyed& kernel,
                              const ls_stack* holder, uint32_t holder_tid);
   void read_sources(uint32_t tgid, int minor, const Seen& seen, uint64_t now_ns);
@@ -69,6 +77,8 @@ class ProcessSurvey {
   Workloads workloads_;
   CodeObjects codes_;
   Sources sources_;
+  std::set<std::tuple<std::string, uint32_t, uint32_t>>
+      sources_asked_;  // file, lines; in this look
   CodeJudge judge_;
   Attributor attributor_{workloads_, codes_, sources_, judge_};
 };

@@ -3,15 +3,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
 #include <utility>
 
-#include "daemon/base/fd.h"
+#include "daemon/probe/thread_iterator.h"
 #include "daemon/probe/tracer.h"
 #include "loopsight.skel.h"
 
@@ -66,36 +64,8 @@ Result<std::vector<ls_surveyed>> ThreadSurvey::look(uint32_t tgid,
   int fds = bpf_map__fd(skeleton->maps.surveyed_fds);
   for (const auto& [tid, fd] : polled) bpf_map_update_elem(fds, &tid, &fd, BPF_ANY);
   skeleton->bss->surveyed_tgid = tgid;
-  bpf_iter_link_info info{};
-  info.task.pid = tgid;  // since Linux 6.1; before, every thread of the host is gone through
-  LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
-  bpf_link* link = bpf_program__attach_iter(skeleton->progs.survey_thread, &options);
-  if (!link) link = bpf_program__attach_iter(skeleton->progs.survey_thread, nullptr);
-  if (!link)
-    return failure(fmt::format("cannot look at the threads of pid {}: the kernel refuses: {}", tgid,
-                               std::strerror(errno)));
-  std::vector<ls_surveyed> seen;
-  int error = 0;
-  {
-    Fd reading(bpf_iter_create(bpf_link__fd(link)));
-    // Onto a CPU a moment ago: the program takes that moment for now (slept.bpf.h).
-    usleep(1000);
-    while (reading) {
-      ls_surveyed one{};
-      ssize_t got = ::read(reading.get(), &one, sizeof(one));
-      if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-      if (got < 0) error = errno;
-      if (got != static_cast<ssize_t>(sizeof(one))) break;
-      seen.push_back(one);
-    }
-    if (!reading) error = errno;
-  }
-  bpf_link__destroy(link);
+  auto seen = read_threads<ls_surveyed>(skeleton->progs.survey_thread, tgid);
   for (const auto& [tid, fd] : polled) bpf_map_delete_elem(fds, &tid);
-  // ESRCH: it has ended.
-  if (error != 0 && error != ESRCH)
-    return failure(
-        fmt::format("cannot look at the threads of pid {}: {}", tgid, std::strerror(error)));
   return seen;
 }
 

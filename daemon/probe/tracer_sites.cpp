@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "daemon/base/clock.h"
+#include "daemon/probe/thread_iterator.h"
 #include "daemon/probe/tracer_state.h"
 
 namespace loopsight {
@@ -106,30 +107,12 @@ std::vector<ls_adopted> Tracer::adopt(uint32_t tgid,
                                       const std::map<uint64_t, ls_adoption>& threads) {
   loopsight_bpf* skeleton = state_->skeleton;
   int map = bpf_map__fd(skeleton->maps.adoptions);
-  std::vector<ls_adopted> adopted;
   for (const auto& [pointer, adoption] : threads)
     bpf_map_update_elem(map, &pointer, &adoption, BPF_ANY);
   skeleton->bss->adopted_tgid = tgid;
-  bpf_iter_link_info info{};
-  info.task.pid = tgid;  // since Linux 6.1; before, every thread of the host is gone through
-  LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
-  bpf_link* link = bpf_program__attach_iter(skeleton->progs.adopt_thread, &options);
-  if (!link) link = bpf_program__attach_iter(skeleton->progs.adopt_thread, nullptr);
-  if (link) {
-    Fd reading(bpf_iter_create(bpf_link__fd(link)));
-    // Onto a CPU a moment ago: the program takes that moment for now (adopt.bpf.c).
-    usleep(1000);
-    for (;;) {
-      ls_adopted one{};
-      ssize_t got = reading ? ::read(reading.get(), &one, sizeof(one)) : 0;
-      if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-      if (got != static_cast<ssize_t>(sizeof(one))) break;
-      adopted.push_back(one);
-    }
-    bpf_link__destroy(link);
-  }
+  auto adopted = read_threads<ls_adopted>(skeleton->progs.adopt_thread, tgid);
   for (const auto& [pointer, adoption] : threads) bpf_map_delete_elem(map, &pointer);
-  return adopted;
+  return adopted.value_or(std::vector<ls_adopted>());
 }
 
 void Tracer::set_audit_event(std::string_view name, uint32_t argument) {
