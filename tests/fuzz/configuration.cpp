@@ -11,6 +11,6 @@ FUZZ_TARGET(configuration, input) {
     return;
   }
   fuzz::require(config->threshold_ns > 0, "a threshold");
-  (void)config->policy("shop/web");
-  (void)config->policy(std::string(300, 'a'));
+  (void)config->policy("shop/web", "");
+  (void)config->policy(std::string(300, 'a'), "cgroup");
 }

@@ -99,8 +99,8 @@ class Records {
   }
   void fill(ls_stack& stack) {
     stack.count = small(5);
-    stack.end = small(5);
-    stack.flags = small(2);
+    stack.end = static_cast<uint16_t>(small(5));
+    stack.flags = static_cast<uint16_t>(small(2));
     stack.ready = small(30);
     stack.ready_index = small(4);
     stack.task_number = small(2);
