@@ -292,11 +292,11 @@ def test_secrets_of_programs_stay_theirs(folder):
 
         def stalls_of(workload):
             lines = export.read_text() if export.exists() else ""
-            ours = [line for line in lines.splitlines() if '"workload":"%s"' % workload in line]
+            ours = [line for line in lines.splitlines() if '%s","worker"' % workload in line]
             wanted = ['"function":"%s"' % one for one in ("ask", "request", "shell", "child", "rest")]
             return all(any(want in line for line in ours) for want in wanted)
 
-        assert wait_until(lambda: stalls_of("spender.py") and stalls_of("-c"), 60), log.read_text()
+        assert wait_until(lambda: stalls_of("spender.py") and stalls_of("<string>"), 60), log.read_text()
         got = call("record", "-o", recording, "--all", "--audit", "--duration", "1500ms")
         assert got.returncode == 0, got.stderr
         places = {"recording": recording.read_bytes(), "record's log": got.stderr.encode()}

@@ -109,6 +109,7 @@ def test_lines_and_contributors(trace, tmp_path):
     (stall,) = [one for one in traced.results.stalls if one["duration_seconds"] > 0.5]
     culprit = stall["culprit"]
     assert culprit.pop("expression") in "time.monotonic() < end"
+    assert culprit.pop("rule") == "own"
     assert culprit == {"function": "large", "module": "app", "file": str(script), "line": 7}
     lines = {frame["function"]: frame["line"] for frame in stall["frames"]}
     assert lines["main"] == 11 and lines["<module>"] == 13
