@@ -47,6 +47,7 @@ Result<void> LiveSource::note_losses(uint64_t now_ns) {
   if (lost <= lost_) return {};
   auto added = add(encode(Lost{.time_ns = now_ns, .records = lost - lost_}));
   lost_ = lost;
+  forks_.clear();  // one of them may have run another program meanwhile
   return added;
 }
 

@@ -124,7 +124,12 @@ Result<void> LiveSource::on_poller(const PollerSeen& event) {
   auto known = known_.find(tgid);
   bool same = known != known_.end() && !known->second.unread &&
               known->second.start_ticks == read_start_ticks(reader_.proc_root(), tgid).value_or(0);
-  // A worker forked from a known interpreter is not known itself yet.
+  if (!same) {
+    auto inherited = inherit(tgid, record.header.time_ns);
+    if (!inherited) return tl::make_unexpected(inherited.error());
+    same = *inherited;
+    known = known_.find(tgid);
+  }
   if (!same) {
     if (auto described = describe(reader_.read(tgid), record.header.time_ns); !described)
       return described;
@@ -251,7 +256,6 @@ Result<void> LiveSource::accept(const PollerSeen& event, const Judgement& judgem
   const ls_poller& record = event.record;
   uint32_t tgid = record.header.tgid;
   refine_layout(tgid, frames, stack);
-  learn_running_tasks(tgid, record.thread_pointer);
   track(record.row, record.generation, tgid, judgement, frames, stack);
   tracer_.set_verdict(record.row, record.generation, true, judgement.is_native);
   pointers_[record.row] = {
@@ -263,11 +267,14 @@ Result<void> LiveSource::accept(const PollerSeen& event, const Judgement& judgem
     pools_.watch(tgid, layout->second);
   if (auto sampled = tracer_.sample_thread(record.row, record.header.tid); !sampled)
     spdlog::debug("{}", sampled.error().message);
-  return add(encode(LoopVerdict{.time_ns = record.header.time_ns,
-                                .row = record.row,
-                                .generation = record.generation,
-                                .is_loop = true,
-                                .kind = judgement.kind}));
+  auto told = add(encode(LoopVerdict{.time_ns = record.header.time_ns,
+                                     .row = record.row,
+                                     .generation = record.generation,
+                                     .is_loop = true,
+                                     .kind = judgement.kind}));
+  // After what nothing can be told without: it reads much, and a program may end in a moment.
+  learn_running_tasks(tgid, record.thread_pointer);
+  return told;
 }
 
 std::vector<Frame> LiveSource::resolve(uint32_t tgid, const ls_stack& stack) const {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/event/codec.h"
 #include "daemon/host/proc.h"
 #include "daemon/live/live_source.h"
 
@@ -22,6 +23,49 @@ void LiveSource::forget_names(uint32_t tgid) {
   auto last = sources_asked_.lower_bound({tgid + 1, "", 0, 0});
   for (auto asked = first; asked != last; ++asked) asked_shares_.remove(*asked);
   sources_asked_.erase(first, last);
+}
+
+// Only of those whose parent is known to be CPython: any other is asked about as it is.
+void LiveSource::on_fork(const ProcessFork& event) {
+  constexpr size_t kMostForks = 65536;
+  uint32_t parent = event.record.parent_tgid;
+  uint32_t child = event.record.header.tgid;
+  owners_->on_fork(parent, child);
+  forks_.erase(child);
+  if (layouts_.contains(parent) && forks_.size() < kMostForks) forks_[child] = parent;
+}
+
+// Until a forked child runs another program it is what its parent is, at the same addresses. So it
+// need not be read, for which it may not live long enough. False where it is to be read.
+Result<bool> LiveSource::inherit(uint32_t tgid, uint64_t now_ns) {
+  auto forked = forks_.find(tgid);
+  if (forked == forks_.end()) return false;
+  uint32_t parent = forked->second;
+  forks_.erase(forked);
+  // One that has not polled itself yet may be told of by its layout alone.
+  if (!known_.contains(parent))
+    if (auto described = describe(reader_.read(parent), now_ns); !described)
+      return tl::make_unexpected(described.error());
+  auto known = known_.find(parent);
+  auto layout = layouts_.find(parent);
+  if (known == known_.end() || layout == layouts_.end() || !known->second.is_python ||
+      known->second.unread)
+    return false;
+  ProcessFacts facts = known->second;
+  facts.tgid = tgid;
+  facts.start_ticks = read_start_ticks(reader_.proc_root(), tgid).value_or(0);
+  if (!policy_of(facts).watch) return false;
+  know(facts);
+  refused_.on_process(facts);
+  layouts_[tgid] = layout->second;
+  if (facts.start_ticks != 0) {
+    list_process(tgid, LS_PROCESS_PYTHON);
+    tracer_.set_python(tgid, layout->second);
+    source_requests_.on_process(tgid);
+    probes_.on_process(tgid, policy_of(facts).audit, now_ns);
+  }
+  if (auto told = add(encode(facts, now_ns)); !told) return tl::make_unexpected(told.error());
+  return true;
 }
 
 // Processes whose end was lost are forgotten; those that were no Python may have become one.

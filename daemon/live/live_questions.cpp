@@ -45,7 +45,7 @@ Result<void> LiveSource::answer_some() {
 }
 
 // Of a loop that has ended, what it did is told only once it is known to be one. Of a process that
-// is known its frames tell; any other has gone.
+// is known, or whose parent is, its frames tell; any other has gone.
 Result<void> LiveSource::answer_last_of(const LoopEnded& event) {
   if (questions_.empty()) return {};
   const ls_loop_end& record = event.record;
@@ -53,7 +53,7 @@ Result<void> LiveSource::answer_last_of(const LoopEnded& event) {
     return one.poller.record.row == record.row && one.poller.record.generation == record.generation;
   });
   for (Question& question : waiting)
-    if (known_.contains(record.header.tgid))
+    if (known_.contains(record.header.tgid) || forks_.contains(record.header.tgid))
       if (auto answered = answer(question); !answered) return answered;
   return {};
 }

@@ -198,8 +198,10 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
     known_shares_.remove(tgid);
     if (known_.erase(tgid) > 0) (void)tracer_.set_process(tgid, LS_PROCESS_UNDECIDED);
     beginnings_.on_exec(tgid, exec->record.header.time_ns);
+    forks_.erase(tgid);
+    std::erase_if(forks_, [&](const auto& fork) { return fork.second == tgid; });
   } else if (const auto* fork = std::get_if<ProcessFork>(&*event)) {
-    owners_->on_fork(fork->record.parent_tgid, fork->record.header.tgid);
+    on_fork(*fork);
   } else if (const auto* exit = std::get_if<ProcessExit>(&*event)) {
     on_exit(*exit);
   }
@@ -222,6 +224,7 @@ void LiveSource::on_exit(const ProcessExit& event) {
   exec_shares_.remove(tgid);
   owners_->forget(tgid);
   beginnings_.on_exit(tgid);
+  forks_.erase(tgid);
 }
 
 // A loop that waited for a lock may do so again: for a while it is looked at whom it waits for.

@@ -95,6 +95,8 @@ class LiveSource {
   bool may_read_source(const Owner& owner, uint64_t now_ns);
   Result<void> on_poller(const PollerSeen& event);
   Result<void> describe(ProcessFacts facts, uint64_t now_ns);
+  Result<bool> inherit(uint32_t tgid, uint64_t now_ns);
+  void on_fork(const ProcessFork& event);
   WorkloadPolicy policy_of(const ProcessFacts& facts) const;
   Result<void> apply_rules(bool renames, uint64_t now_ns);
   void name_by_rules();
@@ -192,6 +194,8 @@ class LiveSource {
   };
   std::map<uint32_t, Search> searched_;    // processes without a loop yet, by tgid
   std::map<uint32_t, ls_python> layouts_;  // by tgid
+  // Children of CPython processes that have run no other program since, with their parents.
+  std::map<uint32_t, uint32_t> forks_;
   std::map<uint32_t, int64_t> execs_;      // when it was seen, CLOCK_REALTIME ns, by tgid
   FairShares<uint32_t> exec_shares_;
   using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;

@@ -216,9 +216,8 @@ def test_a_burst_of_short_lived_processes(trace):
     check(traced.results, truths)
     guilty = [one for one in traced.results.stalls if one["blame"] == "code"]
     assert len(guilty) == 1, guilty
-    # Where the host is so busy that a process has ended before it is looked at, it is not counted
-    # as a loop; most are.
-    assert len(summary["loops"]) > 300
+    # What a forked child is follows from its parent, whether it is still there or not.
+    assert len(summary["loops"]) > 450
 
 
 def test_a_pid_that_is_given_again(tmp_path):
