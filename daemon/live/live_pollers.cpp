@@ -304,6 +304,7 @@ Result<void> LiveSource::attend(uint64_t now_ns) {
     auto layout = reader_.layout(tgid);
     if (!layout) continue;
     layouts_[tgid] = *layout;
+    begun_[tgid] = std::move(facts);
     tracer_.set_python(tgid, *layout);
     (void)tracer_.set_process(tgid, LS_PROCESS_PYTHON);
     search(tgid, now_ns + kFirstSearchNs);

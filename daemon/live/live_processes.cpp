@@ -13,6 +13,7 @@ namespace loopsight {
 
 // What was said of the program that a process ran.
 void LiveSource::forget_names(uint32_t tgid) {
+  begun_.erase(tgid);
   layouts_.erase(tgid);
   unwatched_.erase(tgid);
   unread_.erase(tgid);
@@ -42,15 +43,13 @@ Result<bool> LiveSource::inherit(uint32_t tgid, uint64_t now_ns) {
   if (forked == forks_.end()) return false;
   uint32_t parent = forked->second;
   forks_.erase(forked);
-  // One that has not polled itself yet may be told of by its layout alone.
-  if (!known_.contains(parent))
-    if (auto described = describe(reader_.read(parent), now_ns); !described)
-      return tl::make_unexpected(described.error());
   auto known = known_.find(parent);
+  if (known == known_.end()) {
+    known = begun_.find(parent);  // it has not polled itself yet, and may never
+    if (known == begun_.end()) return false;
+  }
   auto layout = layouts_.find(parent);
-  if (known == known_.end() || layout == layouts_.end() || !known->second.is_python ||
-      known->second.unread)
-    return false;
+  if (layout == layouts_.end() || !known->second.is_python || known->second.unread) return false;
   ProcessFacts facts = known->second;
   facts.tgid = tgid;
   facts.start_ticks = read_start_ticks(reader_.proc_root(), tgid).value_or(0);

@@ -69,6 +69,7 @@ Result<void> LiveSource::add(std::span<const std::byte> bytes) {
 Result<void> LiveSource::describe(ProcessFacts facts, uint64_t now_ns) {
   if (auto guarded = guard_names(facts, now_ns); !guarded) return guarded;
   owners_->forget(facts.tgid);  // it may have become another user
+  begun_.erase(facts.tgid);
   know(facts);
   if (facts.start_ticks == 0) return {};  // it has ended, and the kernel side has forgotten it
   if (facts.unread) {                     // as unknown as it was; so are its children

@@ -196,7 +196,8 @@ class LiveSource {
   std::map<uint32_t, ls_python> layouts_;  // by tgid
   // Children of CPython processes that have run no other program since, with their parents.
   std::map<uint32_t, uint32_t> forks_;
-  std::map<uint32_t, int64_t> execs_;  // when it was seen, CLOCK_REALTIME ns, by tgid
+  std::map<uint32_t, ProcessFacts> begun_;  // CPython processes that have not polled yet, by tgid
+  std::map<uint32_t, int64_t> execs_;       // when it was seen, CLOCK_REALTIME ns, by tgid
   FairShares<uint32_t> exec_shares_;
   using SourceKey = std::tuple<uint32_t, std::string, uint32_t, uint32_t>;
   std::set<SourceKey> sources_asked_;  // tgid, file, lines
