@@ -31,6 +31,8 @@ static __noinline int ls_fill_adopted(struct ls_loop *loop, __u32 row, struct ta
   loop->phase_start_ns = now;
   loop->slice_start_ns = now;
   loop->phase = LS_PHASE_BUSY;
+  loop->system_mark_ns = BPF_CORE_READ(task, stime);
+  loop->faults_mark = (__u32)BPF_CORE_READ(task, min_flt);
   if (run->flags & LS_RUN_IS_IDLE) {
     loop->phase = LS_PHASE_POLL;
     run->sleeping = 1;

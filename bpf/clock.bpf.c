@@ -2,6 +2,7 @@
 // Entries into and returns from the poll calls. Two families of hooks do the same: fentry and
 // fexit, which cost only the calls themselves, and the per-syscall tracepoints, for kernels that
 // refuse the first. User space loads one family (daemon/probe).
+#include "polled.bpf.h"
 #include "rows.bpf.h"
 
 const volatile __u32 listed_only = 0;  // 1: watch only what user space put into `processes`
@@ -46,6 +47,7 @@ static __always_inline int ls_exit(__u32 number, bool is_epoll, long returned) {
   regs = (void *)bpf_task_pt_regs(task);
   if (is_epoll) poll.epoll_fd = (__s32)ls_first_argument(regs);
   poll.stack_pointer = ls_stack_pointer(regs);
+  if (thread && !thread->polling) ls_end_polled(&poll, returned);
   ls_poll_exit(task, thread, &poll, returned);
   return 0;
 }

@@ -9,6 +9,7 @@
 
 static __always_inline void ls_begin_busy(struct ls_loop *loop, __u32 row, long returned,
                                           __u64 now) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
   ls_begin_write(loop);
   if (loop->phase == LS_PHASE_POLL) loop->idle_ns += now - loop->phase_start_ns;
   loop->phase = LS_PHASE_BUSY;
@@ -18,6 +19,8 @@ static __always_inline void ls_begin_busy(struct ls_loop *loop, __u32 row, long 
   loop->sampled_ns = 0;
   loop->running_ns = 0;
   loop->running_cause = LS_CAUSE_CPU;
+  loop->system_mark_ns = BPF_CORE_READ(task, stime);
+  loop->faults_mark = (__u32)BPF_CORE_READ(task, min_flt);
   loop->import_depth = 0;
   loop->gc_start_ns = 0;
   loop->wait_records = 0;

@@ -42,13 +42,12 @@ static __always_inline void ls_walk_other(const struct ls_python *python, __u64 
 
 // Is the futex at `address` that the running thread waits on one of the interpreter lock's? Its two
 // conditions and mutexes stand in 176 bytes from the 24th after last_holder (ceval_gil.h, x86-64).
-// Notes who has it and what that thread is doing.
-__weak __noinline int ls_check_gil(__u64 address, struct ls_thread *thread, struct ls_stack *holder,
-                                   __u32 *tid) {
+// The address of the lock, 0 where it is not.
+__weak __noinline __u64 ls_is_gil(__u64 address, struct ls_thread *thread) {
   __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
   struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
-  __u64 gil, state, conditions;
-  if (!python || !thread || !holder || !tid || !thread->thread_state) return 0;
+  __u64 gil, conditions;
+  if (!python || !thread || !thread->thread_state) return 0;
   gil = ls_gil(python, thread->thread_state);
   if (!gil) return 0;
   if (python->gil_enabled != LS_NO_OFFSET && !(__u32)ls_read_word(gil + python->gil_enabled))
@@ -58,6 +57,18 @@ __weak __noinline int ls_check_gil(__u64 address, struct ls_thread *thread, stru
       !(python->flags & LS_PYTHON_MUSL &&
         (ls_waits_on_musl(conditions, address) || ls_waits_on_musl(conditions + 88, address))))
     return 0;
+  return gil;
+}
+
+// The same, and notes who has it and what that thread is doing.
+__weak __noinline int ls_check_gil(__u64 address, struct ls_thread *thread, struct ls_stack *holder,
+                                   __u32 *tid) {
+  __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+  struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
+  __u64 gil, state;
+  if (!python || !thread || !holder || !tid) return 0;
+  gil = ls_is_gil(address, thread);
+  if (!gil) return 0;
   state = ls_read_word(gil + python->gil_holder);
   holder->count = 0;
   *tid = 0;
@@ -83,6 +94,23 @@ __weak __noinline int ls_check_world(struct ls_thread *thread, struct ls_stack *
   holder->count = 0;
   ls_walk_other(python, requester, holder, tid);
   return 1;
+}
+
+// LS_STACK_HAS_LOCK or LS_STACK_NO_LOCK of the running thread, 0 where there is no lock or that
+// cannot be told.
+__weak __noinline int ls_lock_flag(struct ls_thread *thread) {
+  __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
+  struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
+  __u64 gil;
+  if (!python || !thread || !thread->thread_state) return 0;
+  gil = ls_gil(python, thread->thread_state);
+  if (!gil) return 0;
+  if (python->gil_enabled != LS_NO_OFFSET && !(__u32)ls_read_word(gil + python->gil_enabled))
+    return 0;
+  if (ls_read_word(gil + python->gil_holder) == thread->thread_state &&
+      (__u32)ls_read_word(gil + python->gil_holder + 8) == 1)
+    return LS_STACK_HAS_LOCK;
+  return LS_STACK_NO_LOCK;
 }
 
 // 1 while the garbage collector is at work in the running thread: its flag is the interpreter's, so

@@ -78,7 +78,12 @@ struct files_struct {
   struct fdtable *fdt;
 };
 
+struct list_head {
+  struct list_head *next;
+};
+
 struct rb_node {
+  struct rb_node *rb_right;
   struct rb_node *rb_left;
 };
 
@@ -91,6 +96,7 @@ struct rb_root_cached {
 };
 
 struct eventpoll {
+  struct list_head rdllist;
   struct rb_root_cached rbr;
 };
 
@@ -106,6 +112,7 @@ struct epoll_event {
 
 struct epitem {
   struct rb_node rbn;
+  struct list_head rdllink;
   struct epoll_filefd ffd;
   struct eventpoll *ep;
   struct hlist_node fllink;
@@ -185,6 +192,10 @@ struct sched_info {
 
 struct bpf_local_storage;
 
+struct mm_struct {
+  unsigned long total_vm;
+};
+
 typedef struct {
   unsigned int val;
 } kuid_t;
@@ -221,11 +232,15 @@ struct task_struct {
   int pid;
   int tgid;
   int exit_code;
+  __u64 utime;
+  __u64 stime;
   unsigned long nvcsw;
+  unsigned long min_flt;
   unsigned int frozen : 1;
   unsigned int in_iowait : 1;
   struct sched_entity se;
   struct sched_info sched_info;
+  struct mm_struct *mm;
   struct fs_struct *fs;
   struct files_struct *files;
   struct task_struct *group_leader;

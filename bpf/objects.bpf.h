@@ -18,19 +18,6 @@ static __always_inline __u64 ls_read_word(__u64 address) {
   return word;
 }
 
-// Calls step(i, context) for i from 0 on, at most `most` times or until it returns 1. The helper
-// for that (Linux 5.17) has the verifier look at a step once, where an ordinary loop has it look at
-// each of its rounds: of a hundred, in twenty programs, that is seconds at every start.
-#define LS_REPEAT(most, step, context)                                 \
-  do {                                                                 \
-    if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) { \
-      bpf_loop(most, step, context, 0);                                \
-    } else {                                                           \
-      for (__u32 round = 0; round < (most); round++)                   \
-        if (step(round, context)) break;                               \
-    }                                                                  \
-  } while (0)
-
 struct ls_search {
   const struct ls_python *python;
   __u64 pointer;

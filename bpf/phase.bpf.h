@@ -29,6 +29,7 @@ static __always_inline void ls_send_functions(struct ls_loop *loop, __u32 row, _
 
 // `left`: the loop no longer runs, so that no poll call will tell who waited.
 static __noinline bool ls_report_stall(struct ls_loop *loop, __u32 row, __u64 now, bool left) {
+  struct task_struct *task = (void *)bpf_get_current_task_btf();
   struct ls_stall *record;
   if (count_functions) ls_send_functions(loop, row, now);
   record = LS_RESERVE(ls_stall, LS_KIND_STALL, now, loop->tgid, loop->tid);
@@ -47,8 +48,28 @@ static __noinline bool ls_report_stall(struct ls_loop *loop, __u32 row, __u64 no
   bpf_probe_read_kernel(&record->probed, sizeof(record->probed), &loop->probed);
   record->waiters_follow = !left;
   record->gil_waits = loop->phase_gil_waits;
+  record->system_ns = loop->phase_system_ns;
+  record->minor_faults = (__u32)BPF_CORE_READ(task, min_flt) - loop->faults_mark;
+  record->mapped_pages = (__u32)BPF_CORE_READ(task, mm, total_vm);
+  __builtin_memcpy(&record->kernel, &loop->longest_kernel, sizeof(record->kernel));
   bpf_ringbuf_submit(record, 0);
   return true;
+}
+
+#define LS_MOST_DEBT_US 1000000
+
+// A tick that finds the kernel at work counts a whole tick for it, which a short busy phase has no
+// room for: what is too much is kept for those that follow, so that their sum is right.
+static __always_inline void ls_count_system(struct ls_loop *loop) {
+  __u64 system = loop->system_debt_us * 1000ULL;
+  __u64 debt;
+  if (!loop->dirty && !system) return;
+  system += loop->phase_system_ns;
+  debt = system > loop->phase_ns[LS_CAUSE_CPU] ? system - loop->phase_ns[LS_CAUSE_CPU] : 0;
+  loop->busy_system_ns += system - debt;
+  debt /= 1000;
+  loop->system_debt_us = debt > LS_MOST_DEBT_US ? LS_MOST_DEBT_US : (__u32)debt;
+  loop->phase_system_ns = 0;
 }
 
 // The busy phase ends at `now`; where the loop was left, at its last sign of life before. A global
@@ -67,7 +88,7 @@ __weak __noinline int ls_end_busy(struct ls_loop *loop, __u32 row, __u64 now, __
   }
   busy = now - loop->phase_start_ns;
   bucket = ls_bucket(busy);
-  ls_run(loop, now);
+  ls_run(loop, task, now);
   loop->iterations++;
   if (bucket < LS_MAX_BUCKETS) loop->buckets[bucket]++;
   if (busy >= ls_threshold(loop)) {
@@ -80,18 +101,20 @@ __weak __noinline int ls_end_busy(struct ls_loop *loop, __u32 row, __u64 now, __
     __builtin_memset(&loop->probed, 0, sizeof(loop->probed));
     loop->probed_dirty = 0;
   }
+  ls_count_system(loop);
   if (!loop->dirty) {
     loop->busy_ns[LS_CAUSE_CPU] += loop->phase_ns[LS_CAUSE_CPU];
     loop->phase_ns[LS_CAUSE_CPU] = 0;
     return 0;
   }
-  for (int cause = 0; cause < LS_CAUSES; cause++) {
+  for (int cause = 0; cause < LS_PHASE_CAUSES; cause++) {
     loop->busy_ns[cause] += loop->phase_ns[cause];
     loop->phase_ns[cause] = 0;
   }
   kept = bpf_map_lookup_elem(&stacks, &row);
   if (kept) kept->holder.count = 0;
   loop->longest.duration_ns = 0;
+  loop->longest_kernel.address[0] = 0;
   loop->dirty = 0;
   return 0;
 }
@@ -109,6 +132,7 @@ static __always_inline void ls_drop_phase(struct ls_loop *loop) {
   loop->gc_start_ns = 0;
   loop->deadline_to_ns = 0;
   loop->due_ns = 0;
+  loop->phase_system_ns = 0;
   __builtin_memset(loop->phase_ns, 0, sizeof(loop->phase_ns));
   ls_end_write(loop);
 }

@@ -75,7 +75,7 @@ static __always_inline struct ls_loop *ls_busy_loop(struct task_struct *task, __
 static __always_inline void ls_turn(struct ls_loop *loop, __u32 row, struct task_struct *task,
                                     __u32 cause, __u64 now) {
   ls_settle(loop, row, task, now);
-  ls_run(loop, now);
+  ls_run(loop, task, now);
   if (now > loop->slice_start_ns) loop->slice_start_ns = now;
   loop->running_cause = cause;
   loop->probed_dirty = 1;

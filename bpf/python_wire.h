@@ -110,7 +110,9 @@ enum ls_stack_end {
 #define LS_MAX_READY 1000000  // more callbacks than that in one iteration are not believed
 
 enum ls_stack_flag {
-  LS_STACK_IN_GC = 1,  // the garbage collector was at work in this thread
+  LS_STACK_IN_GC = 1,     // the garbage collector was at work in this thread
+  LS_STACK_HAS_LOCK = 2,  // LS_STACK_OF_SAMPLE: this thread had the interpreter lock, or
+  LS_STACK_NO_LOCK = 4,   // it had not; neither: there is none, or it cannot be told
 };
 
 struct ls_stack {

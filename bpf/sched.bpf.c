@@ -5,6 +5,7 @@
 // 0 before Linux 5.18, whose tracepoint does not hand the previous task's state over (kernel
 // commit fa2c3254d7cf); user space looks the prototype up in BTF.
 const volatile __u32 has_prev_state = 1;
+volatile __s64 realtime_offset_ns = 0;
 
 // The clock is read only where the switch matters: that alone costs as much as all the rest of a
 // switch that does not, and most switches of a loop's thread are those of its poll call.
@@ -66,6 +67,20 @@ int sched_switch(__u64 *ctx) {
 #define LS_TICK_NS (1000000000ULL / LS_SAMPLE_HZ)
 #define LS_TICK_SLACK_NS (LS_TICK_NS / 4)  // the scheduler's tick need not divide LS_TICK_NS
 
+// Does the sample stand for the kernel's time? Inside a system call it does, and which one that is
+// the registers tell that were saved at its entry. In a page fault they look like those of user
+// mode: then it is what the ticks since the last sample found, the scheduler counts this one later.
+static __always_inline void ls_note_mode(struct task_struct *task, struct ls_thread *thread,
+                                         struct ls_stack_facts *facts) {
+  long number = ls_syscall_number((void *)bpf_task_pt_regs(task));
+  __u64 user = BPF_CORE_READ(task, utime), system = BPF_CORE_READ(task, stime);
+  bool in_kernel = system - thread->sampled_system_ns > user - thread->sampled_user_ns;
+  thread->sampled_system_ns = system;
+  thread->sampled_user_ns = user;
+  if (number >= 0) facts->syscall_plus = (__u32)number + 1;
+  if (number >= 0 || in_kernel) facts->cause = LS_CAUSE_SYSTEM;
+}
+
 // Where a loop's thread runs long it is sampled, about LS_SAMPLE_HZ times a second.
 // Nothing is done before half the threshold has passed.
 static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thread) {
@@ -99,10 +114,12 @@ static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thre
   if (!stack->count) return 0;
   if (stack->ready) loop->ready = stack->ready;
   if (ls_is_collecting(thread)) stack->flags |= LS_STACK_IN_GC;
+  stack->flags |= (__u16)ls_lock_flag(thread);
   // It stands for the CPU time since the sample before it; the first one for one tick.
   ran = loop->running_ns + now - loop->slice_start_ns;
   facts.row = row;
   facts.cause = loop->running_cause;
+  if (facts.cause == LS_CAUSE_CPU) ls_note_mode(task, thread, &facts);
   facts.slice_ns = ran - loop->sampled_ns;
   if (!loop->sampled_ns && facts.slice_ns > LS_TICK_NS) facts.slice_ns = LS_TICK_NS;
   loop->sampled_ns = ran;

@@ -53,20 +53,35 @@ static __always_inline bool ls_is_host_cause(__u32 cause) {
 }
 
 static __always_inline void ls_add(struct ls_loop *loop, __u32 cause, __u64 ns) {
-  __u64 index = cause < LS_CAUSES ? cause : LS_CAUSE_UNKNOWN;
+  __u64 index = cause < LS_PHASE_CAUSES ? cause : LS_CAUSE_UNKNOWN;
   // Said once more where the compiler cannot move it: Linux 6.1 loses what the test told of a copy.
-  asm volatile("%0 &= %1" : "+r"(index) : "i"(LS_CAUSES - 1));
+  asm volatile("%0 &= %1" : "+r"(index) : "i"(LS_PHASE_CAUSES - 1));
   loop->phase_ns[index] += ns;
   loop->dirty = 1;
+}
+
+// Of the CPU time, what the kernel ran on the thread's behalf: the scheduler's own count, which
+// each of its ticks adds to as it finds the thread (account_process_tick in
+// kernel/sched/cputime.c), so it is as exact as the busy phase has ticks. The collector's and an
+// import's part is theirs.
+static __always_inline void ls_take_system(struct ls_loop *loop, struct task_struct *task) {
+  __u64 total = BPF_CORE_READ(task, stime);
+  if (total == loop->system_mark_ns) return;
+  if (loop->running_cause == LS_CAUSE_CPU) {
+    loop->phase_system_ns += total - loop->system_mark_ns;
+    loop->dirty = 1;
+  }
+  loop->system_mark_ns = total;
 }
 
 // Adds the running slice up to `now` to what runs: Python and native code, or, as CPython's own
 // probes tell, the collector or an import. A probe may be interrupted by a switch of its own
 // thread; then `now` is older than the slice.
-static __always_inline void ls_run(struct ls_loop *loop, __u64 now) {
+static __always_inline void ls_run(struct ls_loop *loop, struct task_struct *task, __u64 now) {
   __u64 ns = now > loop->slice_start_ns ? now - loop->slice_start_ns : 0;
   __u32 cause = loop->running_cause;
   loop->running_ns += ns;
+  ls_take_system(loop, task);
   if (cause == LS_CAUSE_CPU) {
     loop->phase_ns[LS_CAUSE_CPU] += ns;
     return;
@@ -153,6 +168,17 @@ __weak __noinline int ls_note_lock(struct ls_loop *loop, __u32 row, __u64 now) {
   return 0;
 }
 
+#define LS_DEADLINE_SLACK_NS 50000  // the clocks that are compared differ by less
+
+// A wait for a lock that was woken at its deadline or later was ended by nobody: the thread slept.
+static __always_inline void ls_note_deadline(struct ls_loop *loop, __u64 woken_ns) {
+  if (loop->wait.cause != LS_CAUSE_LOCK || !loop->deadline_ns ||
+      woken_ns + LS_DEADLINE_SLACK_NS < loop->deadline_ns)
+    return;
+  loop->wait.cause = LS_CAUSE_SLEEP;
+  loop->wait.flags |= LS_WAIT_TIMED_OUT;
+}
+
 // Divides the finished off-CPU slice of the running thread among its cause, the run queue and
 // throttling.
 static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct task_struct *task,
@@ -169,6 +195,7 @@ static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct ta
   throttled = ls_throttled_clock(loop->throttled_rq) - loop->throttled_ns;
   if (throttled > queued) throttled = queued;
   wait->duration_ns = off - queued;
+  ls_note_deadline(loop, wait->start_ns + wait->duration_ns);
   // Importing counts as a whole, whatever it waits on; but the host's doing stays the host's.
   if (loop->import_depth && !ls_is_host_cause(wait->cause)) wait->cause = LS_CAUSE_IMPORT;
   ls_add(loop, LS_CAUSE_THROTTLED, throttled);
@@ -183,6 +210,7 @@ static __always_inline void ls_settle(struct ls_loop *loop, __u32 row, struct ta
     ls_send_wait(loop, row, &kept->stack[~kept->longest & 1], now);
   if (wait->duration_ns > loop->longest.duration_ns) {
     __builtin_memcpy(&loop->longest, wait, sizeof(*wait));
+    __builtin_memcpy(&loop->longest_kernel, &loop->wait_kernel, sizeof(loop->wait_kernel));
     if (loop->probed.call.time_ns && loop->probed.call.time_ns <= wait->start_ns)
       __builtin_memcpy(&loop->probed.longest_call, &loop->probed.call, sizeof(struct ls_call));
     else
@@ -236,9 +264,13 @@ static __noinline int ls_settle_out(struct ls_loop *loop, __u32 row, struct task
 static __noinline int ls_switch_out(struct ls_loop *loop, struct task_struct *task, __u32 state,
                                     __u64 now) {
   ls_begin_write(loop);
-  ls_run(loop, now);
+  ls_run(loop, task, now);
   loop->dirty = 1;
   ls_classify_wait(task, state, now, &loop->wait);
+  loop->wait_kernel.address[0] = 0;
+  loop->deadline_ns = 0;
+  if (loop->wait.syscall == __NR_futex && loop->wait.cause == LS_CAUSE_LOCK)
+    loop->deadline_ns = ls_futex_deadline(loop->wait.args[1], now);
   loop->run_delay_ns = ls_run_delay(task);
   loop->exec_ns = task->se.sum_exec_runtime;
   loop->throttled_rq = ls_cfs_rq(task);
@@ -249,13 +281,25 @@ static __noinline int ls_switch_out(struct ls_loop *loop, struct task_struct *ta
   return 0;
 }
 
+// The stack of a thread that comes back from a sleep is still that of its sleep. Only one that was
+// long is looked at: that costs some microseconds.
+static __always_inline void ls_take_kernel_stack(struct task_struct *task,
+                                                 struct ls_kernel_stack *stack) {
+  long bytes = bpf_get_task_stack(task, stack->address, sizeof(stack->address), 0);
+  if (bytes < 0) bytes = 0;
+  if (bytes < (long)sizeof(stack->address)) stack->address[(__u64)bytes / 8 & 15] = 0;
+}
+
 // The thread of a loop that left the CPU in its busy phase comes back to it.
 static __always_inline void ls_switch_in(struct ls_loop *loop, struct task_struct *task,
                                          __u64 now) {
   __u64 off;
   ls_begin_write(loop);
   off = now - loop->wait.start_ns;
-  if (off >= LS_TARGET_MIN_NS && off > loop->longest.duration_ns) ls_find_target(task, &loop->wait);
+  if (off >= LS_TARGET_MIN_NS && off > loop->longest.duration_ns) {
+    ls_find_target(task, &loop->wait);
+    ls_take_kernel_stack(task, &loop->wait_kernel);
+  }
   loop->slice_start_ns = now;
   loop->slice_end_ns = now;
   ls_end_write(loop);

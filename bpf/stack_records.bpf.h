@@ -85,6 +85,8 @@ struct ls_stack_facts {
   __u32 cause;
   __u64 slice_start_ns;
   __u64 slice_ns;
+  __u32 syscall_plus;
+  __u32 pad;
 };
 
 // A global function, so that it is verified once in a program and not at each call.
@@ -107,7 +109,7 @@ __weak __noinline int ls_send_stack(struct ls_loop *loop, struct ls_stack *stack
   record->slice_start_ns = facts->slice_start_ns;
   record->slice_ns = facts->slice_ns;
   record->cause = facts->cause;
-  record->pad = 0;
+  record->syscall_plus = facts->syscall_plus;
   bpf_probe_read_kernel(&record->stack, sizeof(record->stack), stack);
   bpf_ringbuf_submit(record, 0);
   return 1;

@@ -41,7 +41,10 @@ enum ls_cause {
   LS_CAUSE_STOPPED,
   LS_CAUSE_OTHER,
   LS_CAUSE_UNKNOWN,
-  LS_CAUSES  // a power of two: see ls_add
+  LS_PHASE_CAUSES,  // those that the kernel side adds up; a power of two: see ls_add
+  // The part of what it adds up as LS_CAUSE_CPU that the kernel ran on the thread's behalf.
+  LS_CAUSE_SYSTEM = LS_PHASE_CAUSES,
+  LS_CAUSES
 };
 
 // What a waiting system call's descriptor refers to.
@@ -60,6 +63,13 @@ enum ls_object {
   LS_OBJECT_OTHER,
   LS_OBJECT_PATH,           // path names given to the system call, as one string in `names`
   LS_OBJECT_STOPPED_WORLD,  // a free-threaded interpreter whose threads all have to wait
+  LS_OBJECT_MEMORY_MAP,     // the process's own memory map
+};
+
+enum ls_wait_flag {
+  LS_WAIT_TIMED_OUT = 1,  // its time was up
+  LS_WAIT_READY = 2,      // of several descriptors `fd` is the one that became ready
+  LS_WAIT_RETURNED = 4,   // the poll call that it was in has returned
 };
 
 // One off-CPU slice inside a busy phase.
@@ -71,10 +81,19 @@ struct ls_wait {
   __u64 args[3];      // the system call's first three arguments
   __s32 fd;           // the descriptor waited on, -1 none
   __u32 object;       // enum ls_object
-  __u32 family;       // AF_INET, AF_INET6, AF_UNIX; 0 unknown
+  __u16 family;       // AF_INET, AF_INET6, AF_UNIX; 0 unknown
+  __u16 flags;        // enum ls_wait_flag
   __u32 port;         // host order
   __u8 address[16];   // network order, 4 bytes used for AF_INET
   char names[LS_PATH_NAMES][LS_PATH_NAME_SIZE];  // innermost first, "" ends
+};
+
+#define LS_KERNEL_FRAMES 16
+
+// The kernel's functions in which a thread slept, by the addresses they return to, innermost first;
+// 0 ends.
+struct ls_kernel_stack {
+  __u64 address[LS_KERNEL_FRAMES];
 };
 
 // What waited for a stall to end, as the poll calls after it tell.
@@ -126,8 +145,8 @@ struct ls_loop {
   __u64 instance;       // epoll: address of the struct eventpoll; else the user stack pointer
   __u64 stack_pointer;  // user stack pointer at the poll call
   __u64 created_ns;
-  __u64 threshold_ns;  // 0: the global one
-  __u64 unused;
+  __u64 threshold_ns;    // 0: the global one
+  __u64 system_mark_ns;  // the thread's own system time up to which it was counted
 
   __u64 phase_start_ns;
   __u64 slice_start_ns;  // of the running on-CPU slice
@@ -140,7 +159,7 @@ struct ls_loop {
   __u32 dirty;           // 1: phase_ns or longest hold something
   __u64 sampled_ns;      // CPU time of the busy phase up to the last CPU sample
   __u32 wait_records;    // long waits of the busy phase whose stacks were sent
-  __u32 pad;
+  __u32 system_debt_us;  // system time that short busy phases had no room for (ls_count_system)
   // What every iteration touches stands together: a cache line costs more than its use.
   __u64 iterations;
   __u64 zero_polls;  // poll calls that were not to wait
@@ -155,7 +174,7 @@ struct ls_loop {
   __u32 returned;         // descriptors that the last poll call found ready
   __u32 ready;            // callbacks of the iteration whose frames were read last
   __u32 phase_gil_waits;  // of the current busy phase
-  __u32 pad_gil;
+  __u32 faults_mark;      // minor faults of the thread when the busy phase began
   // The loop's next timer is due between these two; 0: none, or not known.
   __u64 deadline_from_ns;
   __u64 deadline_to_ns;
@@ -163,11 +182,11 @@ struct ls_loop {
   __u64 lock_ns;  // until when the busy phase has waited for the interpreter lock, from its start
   __u64 poll_switches;  // how often the thread had gone to sleep when its poll call began
   struct ls_waiters waiters;
-  __u64 phase_ns[LS_CAUSES];  // of the current busy phase
-  struct ls_wait wait;        // the open or last off-CPU slice
-  struct ls_wait longest;     // of the current busy phase
+  __u64 phase_ns[LS_PHASE_CAUSES];  // of the current busy phase
+  struct ls_wait wait;              // the open or last off-CPU slice
+  struct ls_wait longest;           // of the current busy phase
 
-  __u64 busy_ns[LS_CAUSES];
+  __u64 busy_ns[LS_PHASE_CAUSES];
   __u64 buckets[LS_MAX_BUCKETS];  // busy phases by length, not cumulated
   __u64 stalls;
   __u64 stall_records;  // of these, how many reached the ring buffer
@@ -185,7 +204,14 @@ struct ls_loop {
   __u64 gil_slice_ns;
   __u64 gil_untold_ns;  // waited for it since the last LS_STACK_OF_LOCK
   __u64 gil_told_ns;    // when that was
+  // Recordings of before 2026-11-29 end here.
+  __u64 phase_system_ns;  // of the current busy phase, by the scheduler's ticks
+  __u64 busy_system_ns;   // of all of them: part of busy_ns[LS_CAUSE_CPU]
+  __u64 deadline_ns;      // until when the newest wait for a futex was to take at most, 0 none
+  struct ls_kernel_stack wait_kernel;     // of the newest long wait
+  struct ls_kernel_stack longest_kernel;  // of the longest
 };
+#define LS_LOOP_FIRST_SIZE offsetof(struct ls_loop, phase_system_ns)
 
 // Two stacks of a row: that of its newest wait, and that of the longest wait of the busy phase.
 struct ls_row_stacks {
@@ -247,12 +273,18 @@ struct ls_stall {
   __u64 iteration;  // its number in the loop, from 1
   __u32 nested;     // 1: another loop polled on this thread meanwhile
   __u32 pad;
-  __u64 phase_ns[LS_CAUSES];
+  __u64 phase_ns[LS_PHASE_CAUSES];
   struct ls_wait longest;
   struct ls_probed probed;
   __u32 waiters_follow;  // 1: a record of them will
   __u32 gil_waits;
+  // Recordings of before 2026-11-29 end here.
+  __u64 system_ns;  // part of phase_ns[LS_CAUSE_CPU]
+  __u32 minor_faults;
+  __u32 mapped_pages;             // of the process's address space
+  struct ls_kernel_stack kernel;  // of the longest wait
 };
+#define LS_STALL_FIRST_SIZE offsetof(struct ls_stall, system_ns)
 
 struct ls_waiters_record {
   struct ls_header header;
@@ -280,8 +312,8 @@ struct ls_stack_record {
   // LS_STACK_OF_WAIT: its length; LS_STACK_OF_SAMPLE: CPU time since the last one;
   // LS_STACK_OF_LOCK: waited for the lock since the last one.
   __u64 slice_ns;
-  __u32 cause;  // of that time, enum ls_cause
-  __u32 pad;
+  __u32 cause;         // of that time, enum ls_cause
+  __u32 syscall_plus;  // LS_STACK_OF_SAMPLE: 1 + the number of the call that it was in, 0 none
   struct ls_stack stack;
 };
 
@@ -344,7 +376,11 @@ struct ls_waker {
   char comm[16];
   struct ls_wait wait;    // duration_ns 0: none
   struct ls_stack stack;  // at the beginning of that wait
+  // Recordings of before 2026-11-29 end here.
+  __u64 ran_ns;  // since it last began anew: on a CPU, and waiting for the interpreter lock
+  __u64 gil_ns;
 };
+#define LS_WAKER_FIRST_SIZE offsetof(struct ls_waker, ran_ns)
 
 struct ls_loop_end {
   struct ls_header header;

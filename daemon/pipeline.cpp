@@ -46,6 +46,8 @@ Result<void> Pipeline::feed(std::span<const std::byte> bytes) {
           return timeline_.on_end(one);
         } else if constexpr (std::is_same_v<E, SourceSeen>) {
           sources_.on_source(one, owner_of_(one.tgid));
+        } else if constexpr (std::is_same_v<E, KernelFunction>) {
+          kernel_.on_function(one);
         } else if constexpr (std::is_same_v<E, PoolState>) {
           pools = deliver_pools(pool_watch_.on_state(one));
         } else if constexpr (std::is_same_v<E, Lost>) {

@@ -71,7 +71,8 @@ class Pipeline {
   CodeObjects codes_;
   Sources sources_;
   CodeJudge judge_;
-  Attributor attributor_{workloads_, codes_, sources_, judge_};
+  KernelFunctions kernel_;
+  Attributor attributor_{workloads_, codes_, sources_, judge_, kernel_};
   Totals totals_;
   LoopTable loops_;
   Summarizer summarizer_;

@@ -1,6 +1,7 @@
 #include "daemon/attribute/advice.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "bpf/wire.h"
 #include "daemon/attribute/cause_bits.h"
@@ -9,212 +10,11 @@
 namespace loopsight {
 namespace {
 
-constexpr uint32_t kNetwork = cause_bits(LS_CAUSE_NETWORK);
-constexpr uint32_t kCpu = cause_bits(LS_CAUSE_CPU);
 constexpr uint32_t kLock = cause_bits(LS_CAUSE_LOCK);
-constexpr uint32_t kPipe = cause_bits(LS_CAUSE_PIPE);
-// A file's call may block on the disk, on a full pipe or on a pseudo file.
-constexpr uint32_t kFile = cause_bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_OTHER);
-// A network client looks up names, waits for its peer and for its pool.
-constexpr uint32_t kClient =
-    cause_bits(LS_CAUSE_NETWORK, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_CPU, LS_CAUSE_DISK);
+constexpr uint32_t kSystem = cause_bits(LS_CAUSE_SYSTEM);
 constexpr uint32_t kAny =
     cause_bits(LS_CAUSE_CPU, LS_CAUSE_LOCK, LS_CAUSE_SLEEP, LS_CAUSE_NETWORK, LS_CAUSE_DISK,
-               LS_CAUSE_PIPE, LS_CAUSE_SUBPROCESS, LS_CAUSE_OTHER);
-
-constexpr AdviceRule kRules[] = {
-    // What a thread of a pool is to run stands in the expression too, but does not block the loop.
-    {"pool_growth", kLock | kCpu, "concurrent.futures.thread", "_adjust_thread_count", "",
-     "The loop started a thread of a pool and waited until it ran, as each job does until the pool "
-     "has max_workers threads: start them at start-up (submit as many jobs), or have fewer."},
-
-    // Clients of other services.
-    {"requests", kClient, "requests", "", "requests.",
-     "requests blocks the loop: use httpx.AsyncClient or aiohttp.ClientSession."},
-    {"boto3", kClient, "boto3|botocore|s3transfer", "", "",
-     "boto3 blocks the loop: use aiobotocore, or call it in asyncio.to_thread."},
-    {"redis", kClient, "redis", "", "redis.",
-     "The blocking Redis client was used: use redis.asyncio, which has the same methods."},
-    {"pymongo", kClient, "pymongo", "", "",
-     "The blocking MongoDB client was used: use pymongo.AsyncMongoClient or Motor."},
-    {"sqlalchemy", kClient, "sqlalchemy", "", "",
-     "SQLAlchemy was used with a blocking driver: use create_async_engine with asyncpg, aiomysql "
-     "or aiosqlite."},
-    {"django_orm", kClient, "django.db", "", "",
-     "The Django ORM blocked the loop: use its asynchronous methods (aget, acreate, async for) or "
-     "sync_to_async."},
-    {"psycopg", kClient, "psycopg", "", "",
-     "A blocking psycopg connection was used: use psycopg.AsyncConnection."},
-    {"mysql", kClient, "pymysql|MySQLdb|mysql", "", "pymysql.|MySQLdb.",
-     "A blocking MySQL client was used: use asyncmy or aiomysql."},
-    {"grpc", kClient, "grpc", "", "", "The blocking gRPC interface was used: use grpc.aio."},
-    {"paramiko", kClient, "paramiko", "", "",
-     "paramiko blocks the loop: use asyncssh, or call it in asyncio.to_thread."},
-    {"smtplib", kClient, "smtplib", "", "smtplib.",
-     "smtplib blocks the loop: use aiosmtplib, or send in asyncio.to_thread."},
-    {"elasticsearch", kClient, "elasticsearch|elastic_transport|opensearchpy", "", "",
-     "The blocking search client was used: use AsyncElasticsearch (AsyncOpenSearch)."},
-    {"kafka", kClient, "kafka|confluent_kafka", "", "",
-     "A blocking Kafka client was used: use aiokafka, or poll it in a thread of its own."},
-    {"psycopg2", kNetwork, "psycopg2", "",
-     "psycopg2.|.execute(|.executemany(|.fetchone(|.fetchall(|.commit(",
-     "A blocking database driver was used: use asyncpg or psycopg.AsyncConnection instead of "
-     "psycopg2."},
-    {"getaddrinfo", cause_bits(LS_CAUSE_NETWORK, LS_CAUSE_DISK, LS_CAUSE_LOCK), "socket",
-     "getaddrinfo", "getaddrinfo(|gethostbyname(|gethostbyaddr(|getfqdn(",
-     "A name was looked up: use await loop.getaddrinfo, or connect through the loop."},
-    {"urllib", kClient, "urllib|urllib3|http.client", "", "urlopen(",
-     "urllib blocks the loop: use httpx.AsyncClient or aiohttp.ClientSession."},
-    {"ssl_handshake", kNetwork, "ssl", "do_handshake", "do_handshake(|wrap_socket(",
-     "A TLS handshake was made on a blocking socket: use asyncio.open_connection(ssl=...)."},
-
-    // Child processes.
-    {"os_system", cause_bits(LS_CAUSE_SUBPROCESS), "", "", "os.system(|os.popen(",
-     "os.system waits for its command: use asyncio.create_subprocess_shell."},
-    {"multiprocessing",
-     cause_bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_LOCK, LS_CAUSE_PIPE, LS_CAUSE_NETWORK,
-                LS_CAUSE_SLEEP),
-     "multiprocessing", "", "",
-     "multiprocessing blocks until the other process answers: use loop.run_in_executor with a "
-     "ProcessPoolExecutor."},
-    {"waitpid", cause_bits(LS_CAUSE_SUBPROCESS), "", "",
-     "os.wait(|os.waitpid(|os.wait4(|os.waitid(",
-     "os.waitpid waits for the child: start it with asyncio.create_subprocess_exec and await "
-     "process.wait()."},
-    {"subprocess", cause_bits(LS_CAUSE_SUBPROCESS, LS_CAUSE_PIPE, LS_CAUSE_SLEEP, LS_CAUSE_LOCK),
-     "subprocess", "", "subprocess.",
-     "subprocess waits for the child: use asyncio.create_subprocess_exec."},
-
-    // Threads and locks.
-    {"future_result", kLock, "concurrent.futures", "", ".result(",
-     "The result of another thread was waited for: await it with asyncio.wrap_future or "
-     "loop.run_in_executor."},
-    {"queue", kLock, "queue", "", "queue.get(|.get(timeout|.put(",
-     "queue.Queue blocks the loop: use asyncio.Queue, or janus between threads and the loop."},
-    {"thread_join", kLock, "threading", "join|_wait_for_tstate_lock", ".join(",
-     "Thread.join blocks the loop: run the function with asyncio.to_thread and await it."},
-    {"event_wait", kLock, "threading", "wait|wait_for", "",
-     "threading.Event and Condition block the loop: use asyncio.Event, set it with "
-     "loop.call_soon_threadsafe."},
-    {"file_lock", kLock, "filelock|portalocker", "", "flock(|lockf(",
-     "A file lock was waited for: take it in asyncio.to_thread, or with LOCK_NB and a retry after "
-     "await asyncio.sleep."},
-    {"lock_acquire", kLock, "threading", "acquire|__enter__", ".acquire(|with ",
-     "threading.Lock blocks the loop: use asyncio.Lock, or hold the lock for no longer than it "
-     "takes to copy a reference."},
-
-    // Files and databases in files.
-    {"logging", cause_bits(LS_CAUSE_DISK, LS_CAUSE_PIPE, LS_CAUSE_NETWORK, LS_CAUSE_LOCK),
-     "logging", "", "",
-     "A logging handler blocked: log through logging.handlers.QueueHandler and QueueListener."},
-    {"sqlite3", cause_bits(LS_CAUSE_DISK, LS_CAUSE_SLEEP, LS_CAUSE_LOCK), "sqlite3", "",
-     "sqlite3.|.execute(|.executemany(|.executescript(|.commit(|.fetchall(|.fetchone(",
-     "SQLite blocks on its file and its lock: use aiosqlite, or asyncio.to_thread with a "
-     "connection of its own."},
-    {"shutil", cause_bits(LS_CAUSE_DISK, LS_CAUSE_CPU, LS_CAUSE_OTHER), "shutil", "", "shutil.",
-     "shutil copies on the loop's thread: call it in asyncio.to_thread."},
-    {"tempfile", cause_bits(LS_CAUSE_DISK), "tempfile", "", "tempfile.",
-     "Temporary files were made on the loop's thread: use aiofiles.tempfile or "
-     "asyncio.to_thread."},
-    {"fsync", cause_bits(LS_CAUSE_DISK), "", "", "fsync(|fdatasync(|os.sync(",
-     "fsync waits for the disk: call it in asyncio.to_thread, once for many writes."},
-    {"open_read", kFile, "pathlib|io|gzip|codecs", "",
-     "open(|.read(|.readline(|.readlines(|.write(|.flush(|read_text(|read_bytes(|write_text(|"
-     "write_bytes(",
-     "File input and output blocks the loop: use aiofiles or asyncio.to_thread."},
-    {"file_system", cause_bits(LS_CAUSE_DISK), "os|glob|genericpath|posixpath", "",
-     "os.|glob(|.stat(|.exists(|.iterdir(|unlink(|mkdir(",
-     "The file system was asked on the loop's thread: do it in asyncio.to_thread."},
-    {"input", kPipe, "", "", "input(|stdin.",
-     "The terminal was read: use loop.connect_read_pipe(sys.stdin) or asyncio.to_thread(input)."},
-    {"print", kPipe, "", "", "print(|stdout.|stderr.",
-     "Standard output is a pipe that its reader does not empty: log through a QueueHandler, or "
-     "find out why the reader is slow."},
-
-    // Sleeping.
-    {"time_sleep", cause_bits(LS_CAUSE_SLEEP), "", "", "sleep(",
-     "The loop slept: use await asyncio.sleep instead of time.sleep."},
-    {"tenacity", cause_bits(LS_CAUSE_SLEEP), "tenacity|backoff|retrying|retry", "", "",
-     "The retry waits with time.sleep: decorate an async function, then it awaits asyncio.sleep."},
-
-    // Computing.
-    {"json", kCpu, "json|simplejson", "", "json.|orjson.|ujson.",
-     "A large JSON document was read or written: do it in asyncio.to_thread with orjson, or in a "
-     "process pool, or stream it (ijson)."},
-    {"password_hash", kCpu, "passlib|bcrypt|argon2|hashlib", "",
-     "bcrypt.|hashpw(|checkpw(|pbkdf2|scrypt(|argon2|hashlib.|.hash(|.verify(",
-     "Hashing is slow on purpose: do it in asyncio.to_thread (bcrypt, argon2 and hashlib give the "
-     "interpreter lock up meanwhile)."},
-    {"compression", kCpu, "gzip|zipfile|tarfile|bz2|lzma", "",
-     "gzip.|zlib.|bz2.|lzma.|compress(|zstd.|brotli.",
-     "Compressing gives the interpreter lock up: do it in asyncio.to_thread."},
-    {"pickle", kCpu, "pickle|copy", "", "pickle.|deepcopy(|marshal.",
-     "Large objects were pickled or copied: send less, copy lazily, or do it in a process pool."},
-    {"regular_expression", kCpu, "re|sre_parse|sre_compile", "",
-     "re.|.match(|.search(|.findall(|.sub(|.fullmatch(",
-     "A regular expression ran long: bound its input, rewrite nested repetitions, or use re2."},
-    {"yaml", kCpu, "yaml", "", "yaml.",
-     "The pure Python YAML parser is slow: use CSafeLoader, in asyncio.to_thread, or at start-up."},
-    {"template", kCpu, "jinja2|mako|django.template", "", ".render(",
-     "A template was rendered on the loop's thread: cache the result, or render in pieces with "
-     "enable_async and generate_async."},
-    {"data_frame", kCpu, "pandas|numpy|scipy|sklearn|polars|pyarrow", "", "pd.|np.|numpy.|pandas.",
-     "Data was crunched on the loop's thread: do it in a process pool (loop.run_in_executor with a "
-     "ProcessPoolExecutor)."},
-    {"validation", kCpu, "pydantic|marshmallow|attrs|cattrs", "",
-     "model_validate|parse_obj|model_dump|jsonable_encoder",
-     "A large model was validated or serialised: return the response directly, page the result, or "
-     "validate in a process pool."},
-    {"image", kCpu, "PIL|cv2", "", "Image.|cv2.",
-     "An image was processed on the loop's thread: do it in asyncio.to_thread (Pillow and OpenCV "
-     "give the interpreter lock up)."},
-    {"crypto", kCpu, "cryptography|Crypto|jwt|jose|rsa", "", "jwt.|.sign(|.decrypt(|.encrypt(",
-     "Public-key cryptography ran on the loop's thread: do it in asyncio.to_thread, or cache the "
-     "result."},
-
-    // By the cause alone.
-    {"cpu", kCpu, "", "", "",
-     "Python or native code computed without awaiting: move it to a process pool "
-     "(loop.run_in_executor with a ProcessPoolExecutor) or split it with await asyncio.sleep(0)."},
-    {"gc", cause_bits(LS_CAUSE_GC), "", "", "",
-     "The garbage collector ran inside the callback: call gc.freeze() after start-up and raise "
-     "gc.set_threshold."},
-    {"import", cause_bits(LS_CAUSE_IMPORT), "", "", "",
-     "A module was imported inside the callback: import it at start-up."},
-    {"gil", cause_bits(LS_CAUSE_GIL), "", "", "",
-     "The loop waited for the interpreter lock: move what the other thread computes to a process."},
-    {"lock", kLock, "", "", "",
-     "The loop waited for a lock or for another thread: use asyncio.Lock, or await the result with "
-     "asyncio.wrap_future or asyncio.to_thread."},
-    {"sleep", cause_bits(LS_CAUSE_SLEEP), "", "", "",
-     "The loop slept: use await asyncio.sleep, or do what sleeps in asyncio.to_thread."},
-    {"network", kNetwork, "", "", "",
-     "The loop waited for a socket: use an asynchronous client (httpx, aiohttp, asyncpg, "
-     "asyncio.open_connection) or asyncio.to_thread."},
-    {"disk", cause_bits(LS_CAUSE_DISK), "", "", "",
-     "The loop waited for the disk: do file input and output and fsync in asyncio.to_thread."},
-    {"pipe", kPipe, "", "", "",
-     "The loop waited for a pipe or terminal: use asyncio.create_subprocess_exec, "
-     "loop.connect_read_pipe or asyncio.to_thread."},
-    {"subprocess_by_cause", cause_bits(LS_CAUSE_SUBPROCESS), "", "", "",
-     "The loop waited for a child process: use asyncio.create_subprocess_exec and await "
-     "process.wait()."},
-    {"page_fault", cause_bits(LS_CAUSE_PAGE_FAULT), "", "", "",
-     "The loop waited for memory to be read from disk: give the host more memory, or lock or "
-     "preload what the service touches."},
-    {"run_queue", cause_bits(LS_CAUSE_RUN_QUEUE), "", "", "",
-     "The loop was ready and got no CPU: the host is overloaded; give the service more CPU weight "
-     "or move its neighbours."},
-    {"throttled", cause_bits(LS_CAUSE_THROTTLED), "", "", "",
-     "The loop's CPU quota was used up: raise the container's CPU limit (cpu.max)."},
-    {"stopped", cause_bits(LS_CAUSE_STOPPED), "", "", "",
-     "The process was stopped from outside (a signal, a debugger or the freezer): find out who "
-     "stops it."},
-    {"other", cause_bits(LS_CAUSE_OTHER), "", "", "",
-     "The loop waited in the kernel: look at the system call and do it in asyncio.to_thread."},
-    {"unknown", cause_bits(LS_CAUSE_UNKNOWN), "", "", "",
-     "Records were lost, so the cause is not known: see loopsight_events_lost_total."},
-};
+               LS_CAUSE_PIPE, LS_CAUSE_SUBPROCESS, LS_CAUSE_OTHER, LS_CAUSE_SYSTEM);
 
 // What no call tells, but the shape of the stall.
 constexpr AdviceRule kManyCallbacks = {
@@ -242,7 +42,183 @@ constexpr AdviceRule kConvoy = {
     "The loop gave the interpreter lock up in each system call and waited the switch interval to "
     "get it back from a thread that computes: move that work to a process, or lower "
     "sys.setswitchinterval."};
-constexpr AdviceRule kShapes[] = {kManyCallbacks, kStoppedWorld, kConvoy};
+constexpr AdviceRule kTimedOut = {
+    "timed_out",
+    cause_bits(LS_CAUSE_SLEEP),
+    "",
+    "",
+    "",
+    "A wait with a time-out took all of its time and nobody ended it: await it instead "
+    "(asyncio.wait_for with asyncio.Event or asyncio.Queue), or do it in asyncio.to_thread."};
+constexpr AdviceRule kMemoryMap = {
+    "memory_map",
+    kLock,
+    "",
+    "",
+    "",
+    "The loop needed the process's memory map while another thread changed it (mmap, munmap, "
+    "mprotect or a fork of much memory): have that done in another process, or in small parts."};
+constexpr AdviceRule kMemoryLimit = {
+    "memory_limit",
+    cause_bits(LS_CAUSE_OTHER),
+    "",
+    "",
+    "",
+    "The service is at the memory limit of its cgroup, and the kernel freed memory first: raise "
+    "the limit (memory.max, memory.high) or use less memory."};
+// By what the kernel did.
+constexpr AdviceRule kForked = {
+    "fork",
+    kSystem,
+    "",
+    "",
+    "",
+    "The kernel copied the page tables of the whole process to fork it: start children early and "
+    "from a small process (multiprocessing's forkserver), or by subprocess, which need not copy "
+    "(posix_spawn or vfork: no preexec_fn)."};
+constexpr AdviceRule kMinorFaults = {
+    "minor_faults",
+    kSystem,
+    "",
+    "",
+    "",
+    "The kernel gave the process memory page by page as it was first touched: use buffers again, "
+    "allocate less at a time, or do it in asyncio.to_thread."};
+constexpr AdviceRule kUnmapped = {
+    "unmap",
+    kSystem,
+    "",
+    "",
+    "",
+    "The kernel took back or changed much memory of the process: free large objects in "
+    "asyncio.to_thread, keep them for the next use, or hold less at a time."};
+constexpr AdviceRule kRandom = {
+    "random",
+    kSystem,
+    "",
+    "",
+    "",
+    "The kernel made many random bytes: ask for less, or use os.urandom in asyncio.to_thread."};
+// By whether the interpreter lock was held.
+constexpr AdviceRule kUnlocked = {
+    "lock_released",
+    cause_bits(LS_CAUSE_CPU),
+    "",
+    "",
+    "",
+    "Native code computed with the interpreter lock given up: asyncio.to_thread is enough to keep "
+    "the loop free."};
+constexpr AdviceRule kLocked = {
+    "lock_held",
+    cause_bits(LS_CAUSE_CPU),
+    "",
+    "",
+    "",
+    "It computed with the interpreter lock held, so that in a thread it would hold the loop up all "
+    "the same: move it to a process pool, or do less of it at a time."};
+constexpr uint32_t kWaits = cause_bits(LS_CAUSE_NETWORK, LS_CAUSE_LOCK, LS_CAUSE_SLEEP,
+                                       LS_CAUSE_SUBPROCESS, LS_CAUSE_PIPE, LS_CAUSE_DISK);
+constexpr AdviceRule kOwnFault = {
+    "asynchronous_library",
+    kWaits,
+    "",
+    "",
+    "",
+    "A library that is asynchronous itself made a blocking call: update it, or report it to those "
+    "who make it; until then call what leads there in asyncio.to_thread."};
+constexpr AdviceRule kUnpatched = {
+    "not_patched",
+    kWaits,
+    "",
+    "",
+    "",
+    "The hub's thread waited in a call that is not cooperative: patch the standard library before "
+    "anything else is imported (gevent.monkey.patch_all), or do it in asyncio.to_thread."};
+constexpr AdviceRule kShapes[] = {
+    kManyCallbacks, kStoppedWorld, kConvoy, kTimedOut, kMemoryMap, kMemoryLimit, kForked,
+    kMinorFaults,   kUnmapped,     kRandom, kUnlocked, kLocked,    kOwnFault,    kUnpatched};
+
+// Libraries in native code that wait for a thread of their own, by the names that they give those;
+// of their frames there may be none.
+struct ThreadOfLibrary {
+  std::string_view prefix;
+  std::string_view rule;
+};
+constexpr ThreadOfLibrary kThreads[] = {
+    {"ZMQbg/", "zeromq"}, {"rdk:", "kafka"}, {"grpc_", "grpc"}, {"event_engine", "grpc"}};
+
+const AdviceRule* find_rule(std::string_view name) {
+  for (const AdviceRule& rule : advice_rules())
+    if (rule.name == name) return &rule;
+  return nullptr;
+}
+
+const AdviceRule* find_rule_of_thread(std::string_view comm, uint32_t cause) {
+  for (const ThreadOfLibrary& one : kThreads)
+    if (const AdviceRule* rule = comm.starts_with(one.prefix) ? find_rule(one.rule) : nullptr)
+      if (rule->causes >> cause & 1) return rule;
+  return nullptr;
+}
+
+// What computes without the interpreter lock needs no process of its own, what has it needs one.
+const AdviceRule& by_lock(const AdviceRule& rule, uint32_t cause, std::optional<bool> held) {
+  if (cause != LS_CAUSE_CPU || !held) return rule;
+  bool to_process = rule.text.find("process pool") != std::string_view::npos;
+  bool to_thread = rule.text.find("asyncio.to_thread") != std::string_view::npos;
+  if (!*held && to_process) return kUnlocked;
+  if (*held && to_thread && !to_process) return kLocked;
+  return rule;
+}
+
+struct Word {
+  LoopKind kind;
+  std::string_view asyncio;
+  std::string_view own;
+};
+// The longer ones first.
+constexpr Word kWords[] = {
+    {LoopKind::kTrio, "await asyncio.sleep", "await trio.sleep"},
+    {LoopKind::kTrio, "asyncio.to_thread", "trio.to_thread.run_sync"},
+    {LoopKind::kTrio, "asyncio.create_subprocess_exec", "trio.run_process"},
+    {LoopKind::kTrio, "asyncio.create_subprocess_shell", "trio.run_process"},
+    {LoopKind::kTrio, "asyncio.open_connection", "trio.open_tcp_stream"},
+    {LoopKind::kTrio, "asyncio.Queue", "trio.open_memory_channel"},
+    {LoopKind::kTrio, "asyncio.wait_for", "trio.move_on_after"},
+    {LoopKind::kTrio, "asyncio.Event", "trio.Event"},
+    {LoopKind::kTrio, "asyncio.Lock", "trio.Lock"},
+    {LoopKind::kTrio, "loop.run_in_executor with a ProcessPoolExecutor",
+     "trio.to_thread.run_sync over a ProcessPoolExecutor"},
+    {LoopKind::kTwisted, "await asyncio.sleep", "task.deferLater"},
+    {LoopKind::kTwisted, "asyncio.to_thread", "threads.deferToThread"},
+    {LoopKind::kTwisted, "asyncio.create_subprocess_exec", "reactor.spawnProcess"},
+    {LoopKind::kTwisted, "asyncio.create_subprocess_shell", "utils.getProcessOutput"},
+    {LoopKind::kTwisted, "asyncio.open_connection", "Twisted's endpoints"},
+    {LoopKind::kTwisted, "asyncio.Queue", "DeferredQueue"},
+    {LoopKind::kTwisted, "asyncio.Lock", "DeferredLock"},
+    {LoopKind::kTwisted, "loop.getaddrinfo", "reactor.resolve"},
+    {LoopKind::kGevent, "await asyncio.sleep", "gevent.sleep"},
+    {LoopKind::kGevent, "asyncio.to_thread", "gevent.get_hub().threadpool"},
+    {LoopKind::kGevent, "loop.run_in_executor with a ProcessPoolExecutor",
+     "the hub's threadpool over a ProcessPoolExecutor"},
+    {LoopKind::kEventlet, "gevent.monkey.patch_all", "eventlet.monkey_patch"},
+    {LoopKind::kEventlet, "await asyncio.sleep", "eventlet.sleep"},
+    {LoopKind::kEventlet, "asyncio.to_thread", "eventlet.tpool.execute"},
+    {LoopKind::kEventlet, "loop.run_in_executor with a ProcessPoolExecutor",
+     "eventlet.tpool over a ProcessPoolExecutor"},
+    {LoopKind::kCurio, "await asyncio.sleep", "await curio.sleep"},
+    {LoopKind::kCurio, "asyncio.to_thread", "curio.run_in_thread"},
+    {LoopKind::kCurio, "loop.run_in_executor with a ProcessPoolExecutor", "curio.run_in_process"},
+};
+
+const AdviceRule* find_kernel_rule(std::string_view call) {
+  if (call == "clone" || call == "clone3" || call == "fork" || call == "vfork") return &kForked;
+  if (call == "page fault (minor)") return &kMinorFaults;
+  if (call == "munmap" || call == "madvise" || call == "mremap" || call == "mprotect" ||
+      call == "brk")
+    return &kUnmapped;
+  if (call == "getrandom") return &kRandom;
+  return nullptr;
+}
 
 template <typename Test>
 bool any_of_list(std::string_view list, Test test) {
@@ -250,6 +226,27 @@ bool any_of_list(std::string_view list, Test test) {
     size_t bar = list.find('|');
     if (test(list.substr(0, bar))) return true;
     list.remove_prefix(bar == std::string_view::npos ? list.size() : bar + 1);
+  }
+  return false;
+}
+
+// "redis.asyncio.client", "grpc.aio", "pymongo.asynchronous.pool", "psycopg.connection_async".
+bool is_asynchronous(std::string_view module) {
+  size_t dot = module.find('.');
+  if (dot == std::string_view::npos) return false;
+  std::string_view rest = module.substr(dot);
+  return rest.find("async") != std::string_view::npos || rest.starts_with(".aio") ||
+         rest.find(".aio.") != std::string_view::npos;
+}
+
+// The library that the service called, or that runs by itself, is asynchronous, and what blocks is
+// its own.
+bool is_own_fault(const StallReport& report) {
+  for (const Frame& frame : report.frames) {
+    if (frame.whose == Whose::kOwn || frame.whose == Whose::kOutside) return false;
+    if (frame.whose == Whose::kPackage && is_asynchronous(frame.module) &&
+        frame.module.find("sqlalchemy") != 0)
+      return true;
   }
   return false;
 }
@@ -296,11 +293,21 @@ bool fits_call(const AdviceRule& rule, const StallReport& report) {
 
 }  // namespace
 
-std::span<const AdviceRule> advice_rules() { return kRules; }
 std::span<const AdviceRule> advice_shapes() { return kShapes; }
 
+std::string advice_text(const AdviceRule& rule, const StallReport& report) {
+  std::string text(rule.text);
+  for (const Word& word : kWords) {
+    if (word.kind != report.stall.kind) continue;
+    for (size_t at = 0; (at = text.find(word.asyncio, at)) != std::string::npos;
+         at += word.own.size())
+      text.replace(at, word.asyncio.size(), word.own);
+  }
+  return text;
+}
+
 const AdviceRule& find_advice(const StallReport& report) {
-  uint32_t cause = std::min<uint32_t>(report.cause, LS_CAUSE_UNKNOWN);
+  uint32_t cause = report.cause < LS_CAUSES ? report.cause : uint32_t{LS_CAUSE_UNKNOWN};
   if (report.stall.wait && report.stall.wait->object == LS_OBJECT_STOPPED_WORLD &&
       kStoppedWorld.causes >> cause & 1)
     return kStoppedWorld;
@@ -309,12 +316,31 @@ const AdviceRule& find_advice(const StallReport& report) {
   if (report.callbacks && report.callbacks->count >= kMany && report.callbacks->all_small &&
       kManyCallbacks.causes >> cause & 1)
     return kManyCallbacks;
-  for (const AdviceRule& rule : kRules) {
+  bool is_memory = report.stall.wait && report.stall.wait->object == LS_OBJECT_MEMORY_MAP &&
+                   report.stall.wait->cause == cause;
+  if (is_memory && cause == LS_CAUSE_LOCK) return kMemoryMap;
+  if (is_memory && cause == LS_CAUSE_OTHER && report.wait && report.wait->target &&
+      report.wait->target->find("cgroup") != std::string::npos)
+    return kMemoryLimit;
+  if (cause == LS_CAUSE_SYSTEM && report.system)
+    if (const AdviceRule* rule = find_kernel_rule(report.system->call)) return *rule;
+  if (report.waited_for)
+    if (const AdviceRule* rule = find_rule_of_thread(report.waited_for->comm, cause)) return *rule;
+  if (kOwnFault.causes >> cause & 1 && is_own_fault(report)) return kOwnFault;
+  bool is_hub = report.stall.kind == LoopKind::kGevent || report.stall.kind == LoopKind::kEventlet;
+  if (is_hub && cause != LS_CAUSE_DISK && kUnpatched.causes >> cause & 1) return kUnpatched;
+  if (cause == LS_CAUSE_NETWORK && report.wait && report.wait->target &&
+      report.wait->target->ends_with(":53"))
+    if (const AdviceRule* rule = find_rule("getaddrinfo")) return *rule;
+  bool timed_out = report.wait && report.wait->timed_out && report.wait->cause == cause;
+  for (const AdviceRule& rule : advice_rules()) {
     if (!(rule.causes >> cause & 1)) continue;
     bool by_cause = rule.modules.empty() && rule.calls.empty();
-    if (by_cause || fits_frames(rule, report) || fits_call(rule, report)) return rule;
+    if (by_cause && timed_out && kTimedOut.causes >> cause & 1) return kTimedOut;
+    if (by_cause || fits_frames(rule, report) || fits_call(rule, report))
+      return by_lock(rule, cause, report.lock_held);
   }
-  return kRules[std::size(kRules) - 1];
+  return advice_rules().back();
 }
 
 }  // namespace loopsight

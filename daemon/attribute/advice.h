@@ -28,6 +28,10 @@ std::span<const AdviceRule> advice_rules();
 // Those that no call tells, but the shape of the stall; they come first.
 std::span<const AdviceRule> advice_shapes();
 
+// Its text in the words of the stall's loop: trio's, gevent's, Twisted's … where it is one of
+// those.
+std::string advice_text(const AdviceRule& rule, const StallReport& report);
+
 // The rule that fits a stall with its cause, frames, expression and callee.
 const AdviceRule& find_advice(const StallReport& report);
 

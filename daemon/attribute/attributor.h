@@ -4,6 +4,7 @@
 #include <string>
 
 #include "daemon/attribute/code_judge.h"
+#include "daemon/attribute/kernel_functions.h"
 #include "daemon/attribute/report.h"
 #include "daemon/attribute/sources.h"
 #include "daemon/python/code_objects.h"
@@ -13,8 +14,8 @@ namespace loopsight {
 class Attributor {
  public:
   Attributor(const Workloads& workloads, const CodeObjects& codes, const Sources& sources,
-             const CodeJudge& judge)
-      : workloads_(workloads), codes_(codes), sources_(sources), judge_(judge) {}
+             const CodeJudge& judge, const KernelFunctions& kernel)
+      : workloads_(workloads), codes_(codes), sources_(sources), judge_(judge), kernel_(kernel) {}
 
   StallReport on_stall(const Stall& stall) const;
 
@@ -31,6 +32,7 @@ class Attributor {
   };
   std::vector<Slice> find_slices(StallReport& report, int minor) const;
   std::optional<WaitedFor> find_waited_for(const Stall& stall, int minor) const;
+  void name_longest_wait(StallReport& report) const;
   static void name_probed(StallReport& report);
   static void name_wait(const std::vector<Slice>& slices, StallReport& report);
   void name_stack(const Slice& slice, StallReport& report) const;
@@ -41,6 +43,7 @@ class Attributor {
   const CodeObjects& codes_;
   const Sources& sources_;
   const CodeJudge& judge_;
+  const KernelFunctions& kernel_;
 };
 
 }  // namespace loopsight

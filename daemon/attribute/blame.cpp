@@ -68,8 +68,10 @@ std::vector<Attributor::Slice> Attributor::find_slices(StallReport& report, int 
     slice.cause = sample.cause;
     if (sample.source == LS_STACK_OF_SAMPLE)
       weights[sample.cause] += static_cast<double>(sample.slice_ns);
-    else if (stall.wait && stall.wait->start_ns == sample.slice_start_ns)
+    else if (stall.wait && stall.wait->start_ns == sample.slice_start_ns) {
       slice.ns = stall.wait->duration_ns;  // of a wait that goes on only this is known
+      slice.cause = stall.wait->cause;
+    }
     slices.push_back(std::move(slice));
   }
   const CauseTimes before = stall.causes;

@@ -40,8 +40,18 @@ struct WaitReport {
   std::optional<std::string> target;  // "10.0.0.5:5432", "/var/lib/x.db", "pid 77"
   uint32_t cause = LS_CAUSE_UNKNOWN;
   uint64_t duration_ns = 0;
-  std::optional<Frame> culprit;  // whose code waited
-  std::optional<Frame> leaf;     // the innermost frame at that
+  std::optional<Frame> culprit;     // whose code waited
+  std::optional<Frame> leaf;        // the innermost frame at that
+  bool timed_out = false;           // its time was up, nobody ended it
+  std::vector<std::string> kernel;  // the kernel's functions that it slept in, innermost first
+};
+
+// What the kernel did on the thread's behalf.
+struct SystemReport {
+  std::string call;  // "clone", or "page fault (minor)"; "" not known
+  uint64_t ns = 0;
+  uint32_t minor_faults = 0;
+  uint64_t address_space = 0;  // bytes, 0 not known
 };
 
 // What asyncio ran in the iteration.
@@ -92,6 +102,7 @@ struct WaitedFor {
   std::optional<WaitReport> wait;  // its longest; nothing: it did not wait, it worked
   std::vector<Frame> frames;       // at the beginning of that wait
   std::optional<size_t> culprit;   // of the frames
+  uint64_t ran_ns = 0;             // of the loop's wait it was on a CPU, where that was most of it
 };
 
 struct StallReport {
@@ -119,6 +130,9 @@ struct StallReport {
       stack_times;               // in the order of time; what no stack was seen of is not in it
   std::vector<MovedTime> moved;  // already in stall.causes
   std::optional<WaitedFor> waited_for;
+  // Whether it had the interpreter lock for most of its CPU time; nothing where that is not known.
+  std::optional<bool> lock_held;
+  std::optional<SystemReport> system;  // nothing where it did nothing
   std::optional<GcReport> gc;
   std::optional<ImportReport> import;
   std::optional<CallReport> call;        // as the audit probe told it

@@ -92,6 +92,7 @@ std::optional<std::string> describe_target(const ls_wait& wait) {
     case LS_OBJECT_EVENTFD: return "eventfd";
     case LS_OBJECT_TIMERFD: return "timerfd";
     case LS_OBJECT_PIDFD: return "pidfd";
+    case LS_OBJECT_MEMORY_MAP: return "the process's memory map";
     case LS_OBJECT_STOPPED_WORLD: return "a stop-the-world pause of the interpreter";
     default: return std::nullopt;
   }

@@ -15,6 +15,14 @@ uint64_t difference(uint64_t now, uint64_t before) { return now > before ? now -
 
 }  // namespace
 
+CauseTimes cause_times(const __u64 (&counted)[LS_PHASE_CAUSES], uint64_t system_ns) {
+  CauseTimes causes{};
+  std::copy_n(counted, LS_PHASE_CAUSES, causes.begin());
+  causes[LS_CAUSE_SYSTEM] = std::min<uint64_t>(system_ns, causes[LS_CAUSE_CPU]);
+  causes[LS_CAUSE_CPU] -= causes[LS_CAUSE_SYSTEM];
+  return causes;
+}
+
 bool balance(Stall& stall) {
   uint64_t total = sum(stall.causes);
   uint64_t duration = stall.duration_ns();

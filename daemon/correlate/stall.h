@@ -31,6 +31,7 @@ struct StackSample {
   // the sample stands for.
   uint64_t slice_ns = 0;
   uint32_t cause = LS_CAUSE_CPU;  // as the kernel side counted it
+  int syscall = -1;               // LS_STACK_OF_SAMPLE: the call that it was in
   ls_stack stack{};
 };
 
@@ -53,12 +54,15 @@ struct Stall {
   uint64_t end_ns = 0;     // in progress: when it was looked at
   uint64_t iteration = 0;  // its number in the loop, from 1; 0 not known
   bool in_progress = false;
-  bool at_least = false;   // it had begun before it could be seen: start_ns is when it was found
-  bool nested = false;     // another loop polled on the thread meanwhile
-  uint32_t gil_waits = 0;  // how often the interpreter lock was waited for
-  uint32_t killed_by = 0;  // the signal that ended the process during the stall, else 0
-  CauseTimes causes{};     // adds up to end_ns - start_ns
+  bool at_least = false;      // it had begun before it could be seen: start_ns is when it was found
+  bool nested = false;        // another loop polled on the thread meanwhile
+  uint32_t gil_waits = 0;     // how often the interpreter lock was waited for
+  uint32_t killed_by = 0;     // the signal that ended the process during the stall, else 0
+  CauseTimes causes{};        // adds up to end_ns - start_ns
+  uint32_t minor_faults = 0;  // of the thread meanwhile
+  uint32_t mapped_pages = 0;  // of the process's address space when it ended, 0 not known
   std::optional<ls_wait> wait;     // the longest
+  ls_kernel_stack kernel{};        // of that wait; its addresses are numbers of KernelFunction
   std::optional<Delayed> delayed;  // nothing while it runs, or where that was lost
   ls_probed probed{};              // what CPython's own probes told
   uint64_t calls = 0;              // of functions, where they are counted

@@ -10,13 +10,7 @@
 namespace loopsight {
 namespace {
 
-constexpr uint64_t kInProgressFactor = 10;
 constexpr uint64_t kMaxWaitForWaitersNs = 1'000'000'000;
-
-// The loop is in a busy phase and still has its epoll instance.
-bool is_stalling(const ls_loop& state) {
-  return state.phase == LS_PHASE_BUSY && !(state.flags & (LS_LOOP_STALE | LS_LOOP_RELEASED));
-}
 
 // A busy phase that had begun before it could be seen.
 bool was_found_busy(const ls_loop& state, uint64_t start_ns) {
@@ -100,6 +94,7 @@ Findings Timeline::on_stack(const StackSeen& event) {
                      .slice_start_ns = record.slice_start_ns,
                      .slice_ns = record.slice_ns,
                      .cause = record.cause,
+                     .syscall = static_cast<int>(record.syscall_plus) - 1,
                      .stack = record.stack};
   // A wait that is told again (seen while it went on; the longest, at the end) replaces itself.
   for (StackSample& known : loop->samples) {
@@ -165,8 +160,13 @@ Findings Timeline::on_stall(const StallEnded& event) {
               .iteration = record.iteration,
               .nested = record.nested != 0,
               .gil_waits = record.gil_waits};
-  std::copy_n(record.phase_ns, stall.causes.size(), stall.causes.begin());
-  if (record.longest.duration_ns > 0) stall.wait = record.longest;
+  stall.causes = cause_times(record.phase_ns, record.system_ns);
+  stall.minor_faults = record.minor_faults;
+  stall.mapped_pages = record.mapped_pages;
+  if (record.longest.duration_ns > 0) {
+    stall.wait = record.longest;
+    stall.kernel = record.kernel;
+  }
   stall.probed = record.probed;
   take_functions(*loop, stall);
   take_waker(*loop, stall);
@@ -205,66 +205,6 @@ Findings Timeline::on_waiters(const WaitersSeen& event) {
 // Reports a stall that waits for its waiters, with them or without.
 void Timeline::release(Loop& loop, Findings& findings) {
   if (loop.waiting) found(loop, *std::exchange(loop.waiting, std::nullopt), findings);
-}
-
-// The running busy phase as far as it is known at `now_ns`.
-Stall Timeline::open_phase(const Loop& loop, uint64_t now_ns) const {
-  const ls_loop& state = loop.last;
-  Stall stall{.loop = loop.id,
-              .tgid = loop.tgid,
-              .tid = loop.tid,
-              .kind = loop.kind,
-              .start_ns = state.phase_start_ns,
-              .end_ns = std::max<uint64_t>(now_ns, state.phase_start_ns),
-              .iteration = state.iterations + 1};
-  std::copy_n(state.phase_ns, stall.causes.size(), stall.causes.begin());
-  if (state.longest.duration_ns > 0) stall.wait = state.longest;
-  stall.probed = state.probed;
-  if (state.gc_start_ns != 0) {
-    uint64_t ns = difference(now_ns, state.gc_start_ns);
-    stall.probed.gc_count++;
-    stall.probed.gc_ns += ns;
-    if (ns >= stall.probed.gc_longest_ns) stall.probed.gc_generation = state.gc_running;
-  }
-  if (state.import_depth > 0) {
-    uint64_t ns = difference(now_ns, state.import_start_ns);
-    if (ns >= stall.probed.import_ns) {
-      stall.probed.import_ns = ns;
-      std::copy_n(state.importing, sizeof(state.importing), stall.probed.import_name);
-    }
-  }
-  if (state.off_cpu && state.slice_end_ns == 0) {
-    ls_wait wait = state.wait;
-    wait.duration_ns = difference(now_ns, wait.start_ns);
-    if (state.import_depth > 0 && !is_host_cause(wait.cause)) wait.cause = LS_CAUSE_IMPORT;
-    stall.causes[wait.cause] += wait.duration_ns;
-    if (!stall.wait || wait.duration_ns > stall.wait->duration_ns) {
-      stall.wait = wait;
-      bool before = state.probed.call.time_ns <= wait.start_ns;
-      stall.probed.longest_call = before ? state.probed.call : ls_call{};
-    }
-  } else {
-    if (state.off_cpu)  // came back, not settled yet: how much of it was the run queue is open
-      stall.causes[state.wait.cause] += difference(state.slice_end_ns, state.wait.start_ns);
-    stall.causes[state.running_cause] += difference(now_ns, state.slice_start_ns);
-  }
-  balance(stall);
-  return stall;
-}
-
-// The busy time that was not told yet, with that of a running busy phase that is long already, or
-// that was the last one: a callback may run for hours, or until its process is killed. How much of
-// that is of which cause may turn out otherwise later; the sum is right at any time.
-CauseTimes Timeline::busy_of(Loop& loop, uint64_t now_ns, bool ended) const {
-  CauseTimes total{};
-  std::copy_n(loop.last.busy_ns, total.size(), total.begin());
-  bool is_long =
-      difference(now_ns, loop.last.phase_start_ns) >= threshold_of(loop) * kInProgressFactor;
-  if (is_stalling(loop.last) && (is_long || ended)) {
-    CauseTimes open = open_phase(loop, now_ns).causes;
-    for (size_t i = 0; i < LS_CAUSES; i++) total[i] += open[i];
-  }
-  return take_new(total, loop.counted_busy_ns);
 }
 
 LoopProgress Timeline::progress_of(Loop& loop, uint64_t now_ns, bool ended) {

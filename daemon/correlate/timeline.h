@@ -88,6 +88,11 @@ class Timeline {
   static void take_functions(Loop& loop, Stall& stall);
   static void take_waker(Loop& loop, Stall& stall);
   Stall open_phase(const Loop& loop, uint64_t now_ns) const;
+  // The loop is in a busy phase and still has its epoll instance.
+  static bool is_stalling(const ls_loop& state) {
+    return state.phase == LS_PHASE_BUSY && !(state.flags & (LS_LOOP_STALE | LS_LOOP_RELEASED));
+  }
+  static constexpr uint64_t kInProgressFactor = 10;
 
   uint64_t threshold_ns_;           // of a loop that has none of its own
   std::map<uint32_t, Loop> loops_;  // by row

@@ -24,6 +24,7 @@ enum OwnKind : uint32_t {
   kLoopVerdict = 0x102,
   kLost = 0x103,
   kSource = 0x104,
+  kKernelFunction = 0x105,
   kPools = 0x110,
 };
 
@@ -50,12 +51,16 @@ struct LostRecord {
 static_assert(sizeof(ls_header) == 24);
 static_assert(sizeof(ls_wait) == 72 + LS_PATH_NAMES * LS_PATH_NAME_SIZE + 8);
 static_assert(sizeof(ls_loop) % 8 == 0);
-static_assert(offsetof(ls_stall, longest) == 24 + 40 + LS_CAUSES * 8);
+static_assert(offsetof(ls_stall, longest) == 24 + 40 + LS_PHASE_CAUSES * 8);
 
 // Records grow at their end: an older one has this many bytes, and the rest of it is 0.
 template <typename Record>
 constexpr size_t first_size() {
   if constexpr (std::is_same_v<Record, ls_poller>) return LS_POLLER_FIRST_SIZE;
+  if constexpr (std::is_same_v<Record, ls_stall>) return LS_STALL_FIRST_SIZE;
+  if constexpr (std::is_same_v<Record, ls_waker>) return LS_WAKER_FIRST_SIZE;
+  if constexpr (std::is_same_v<Record, StateRecord>)
+    return offsetof(StateRecord, loop) + LS_LOOP_FIRST_SIZE;
   return sizeof(Record);
 }
 
@@ -70,6 +75,8 @@ Result<Record> copy(std::span<const std::byte> bytes) {
   return record;
 }
 
+constexpr size_t kMaxKernelName = 128;
+
 // Eighteen years since the host was started. What is beyond is damaged, and sums of what is below
 // do not wrap.
 constexpr uint64_t kLatestNs = uint64_t{1} << 59;
@@ -78,12 +85,12 @@ bool valid_row(uint32_t row) { return row > 0 && row < LS_MAX_LOOPS; }
 bool valid_times(std::initializer_list<uint64_t> times) {
   return std::all_of(times.begin(), times.end(), [](uint64_t ns) { return ns <= kLatestNs; });
 }
-bool valid_causes(const __u64 (&causes)[LS_CAUSES]) {
+bool valid_causes(const __u64 (&causes)[LS_PHASE_CAUSES]) {
   return std::all_of(std::begin(causes), std::end(causes),
                      [](uint64_t ns) { return ns <= kLatestNs; });
 }
 bool valid_wait(const ls_wait& wait) {
-  return wait.cause < LS_CAUSES && valid_times({wait.start_ns, wait.duration_ns});
+  return wait.cause < LS_PHASE_CAUSES && valid_times({wait.start_ns, wait.duration_ns});
 }
 bool valid_probed(const ls_probed& probed) {
   return valid_times({probed.gc_ns, probed.gc_longest_ns, probed.import_ns});
@@ -98,7 +105,7 @@ Result<Event> wrap(std::span<const std::byte> bytes) {
   }
   if constexpr (std::is_same_v<Record, ls_stall>) {
     if (!valid_wait(record->longest) || !valid_probed(record->probed) ||
-        !valid_causes(record->phase_ns) || !valid_times({record->end_ns}))
+        !valid_causes(record->phase_ns) || !valid_times({record->end_ns, record->system_ns}))
       return failure("a stall's cause or time is out of range");
     if (record->end_ns < record->start_ns) return failure("stall ends before it starts");
   }
@@ -110,7 +117,8 @@ Result<Event> wrap(std::span<const std::byte> bytes) {
   }
   if constexpr (std::is_same_v<Record, ls_waker>) {
     if (!valid_wait(record->wait) || record->stack.count > LS_MAX_FRAMES ||
-        !valid_times({record->phase_start_ns, record->slice_start_ns}))
+        !valid_times(
+            {record->phase_start_ns, record->slice_start_ns, record->ran_ns, record->gil_ns}))
       return failure("a waker's wait or stack is out of range");
   }
   if constexpr (std::is_same_v<Record, ls_stack_record>) {
@@ -129,10 +137,12 @@ Result<Event> decode_state(std::span<const std::byte> bytes) {
   if (!record) return tl::make_unexpected(record.error());
   if (!valid_row(record->row)) return failure(fmt::format("row {} out of range", record->row));
   const ls_loop& loop = record->loop;
-  if (!valid_wait(loop.wait) || !valid_wait(loop.longest) || loop.running_cause >= LS_CAUSES ||
-      !valid_causes(loop.phase_ns) || !valid_probed(loop.probed) ||
+  if (!valid_wait(loop.wait) || !valid_wait(loop.longest) ||
+      loop.running_cause >= LS_PHASE_CAUSES || !valid_causes(loop.phase_ns) ||
+      !valid_probed(loop.probed) ||
       !valid_times({loop.phase_start_ns, loop.slice_start_ns, loop.slice_end_ns, loop.threshold_ns,
-                    loop.gc_start_ns, loop.import_start_ns}))
+                    loop.gc_start_ns, loop.import_start_ns, loop.phase_system_ns,
+                    loop.busy_system_ns}))
     return failure("a loop's cause or time is out of range");
   return Event(
       LoopState{.time_ns = record->header.time_ns, .row = record->row, .loop = record->loop});
@@ -201,6 +211,16 @@ Result<Event> decode_source(const ls_header& header, std::span<const std::byte> 
   return Event(std::move(source));
 }
 
+Result<Event> decode_kernel_function(const ls_header& header, std::span<const std::byte> payload) {
+  KernelFunction function{.time_ns = header.time_ns, .number = header.tid};
+  auto text = std::string_view(reinterpret_cast<const char*>(payload.data()), payload.size());
+  bool is_name = std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7F; });
+  if (text.empty() || text.size() > kMaxKernelName || !is_name)
+    return failure("the name of a kernel's function is none");
+  function.name = text;
+  return Event(std::move(function));
+}
+
 ls_header own_header(uint32_t kind, size_t size, uint64_t time_ns, uint32_t tgid, uint32_t tid) {
   return {.kind = kind,
           .size = static_cast<uint32_t>(size),
@@ -242,6 +262,7 @@ Result<Event> decode(std::span<const std::byte> bytes) {
     case kLoopVerdict: return decode_verdict(bytes);
     case kProcessFacts: return decode_facts(header, bytes.subspan(sizeof(header)));
     case kSource: return decode_source(header, bytes.subspan(sizeof(header)));
+    case kKernelFunction: return decode_kernel_function(header, bytes.subspan(sizeof(header)));
     case kPools:
       return decode_pools(header, bytes.subspan(sizeof(header))).map([](PoolState&& s) {
         return Event(std::move(s));
@@ -308,6 +329,16 @@ std::vector<std::byte> encode(const SourceSeen& source) {
                          {"public", source.is_public},
                      },
                      source.time_ns, source.tgid);
+}
+
+std::vector<std::byte> encode(const KernelFunction& function) {
+  std::string_view name = std::string_view(function.name).substr(0, kMaxKernelName);
+  ls_header header = own_header(kKernelFunction, sizeof(ls_header) + name.size(), function.time_ns,
+                                0, function.number);
+  std::vector<std::byte> bytes(sizeof(header) + name.size());
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  std::memcpy(bytes.data() + sizeof(header), name.data(), name.size());
+  return bytes;
 }
 
 std::vector<std::byte> encode(const PoolState& state) {

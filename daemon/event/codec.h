@@ -21,6 +21,7 @@ std::vector<std::byte> encode(const LoopState& state);
 std::vector<std::byte> encode(const ProcessFacts& facts, uint64_t time_ns);
 std::vector<std::byte> encode(const LoopVerdict& verdict);
 std::vector<std::byte> encode(const SourceSeen& source);
+std::vector<std::byte> encode(const KernelFunction& function);
 std::vector<std::byte> encode(const PoolState& state);
 std::vector<std::byte> encode(const Lost& lost);
 

@@ -35,8 +35,9 @@ inline const char* name_of(LoopKind kind) { return kLoopKindNames[static_cast<si
 
 // The causes' public names, in the order of enum ls_cause.
 constexpr std::array<const char*, LS_CAUSES> kCauseNames = {
-    "cpu",  "gc",         "import",     "gil",       "lock",      "sleep",   "network", "disk",
-    "pipe", "subprocess", "page_fault", "run_queue", "throttled", "stopped", "other",   "unknown"};
+    "cpu",       "gc",      "import", "gil",        "lock",       "sleep",
+    "network",   "disk",    "pipe",   "subprocess", "page_fault", "run_queue",
+    "throttled", "stopped", "other",  "unknown",    "system"};
 
 // Time that is the host's doing, not that of any code of the program.
 inline bool is_host_cause(uint32_t cause) {
@@ -124,6 +125,14 @@ struct SourceSeen {
   bool is_public = false;  // every user of the host may read the file
 };
 
+// A function of the kernel. Stalls name it by its number, so that no address of the kernel is in a
+// recording.
+struct KernelFunction {
+  uint64_t time_ns = 0;
+  uint32_t number = 0;  // from 1
+  std::string name;
+};
+
 // A thread pool (concurrent.futures.ThreadPoolExecutor) as a look at its process's memory showed
 // it.
 struct SeenFrame {
@@ -158,8 +167,9 @@ struct Lost {
   uint64_t records = 0;
 };
 
-using Event = std::variant<PollerSeen, StallEnded, WaitersSeen, LoopEnded, StackSeen, CodeSeen,
-                           FunctionsSeen, WakerSeen, ProcessExec, ProcessFork, ProcessExit,
-                           LoopState, ProcessFacts, LoopVerdict, SourceSeen, PoolState, Lost>;
+using Event =
+    std::variant<PollerSeen, StallEnded, WaitersSeen, LoopEnded, StackSeen, CodeSeen, FunctionsSeen,
+                 WakerSeen, ProcessExec, ProcessFork, ProcessExit, LoopState, ProcessFacts,
+                 LoopVerdict, SourceSeen, KernelFunction, PoolState, Lost>;
 
 }  // namespace loopsight

@@ -173,10 +173,12 @@ Result<void> LiveSource::on_record(std::span<const std::byte> bytes) {
   if (const auto* ended = event ? std::get_if<StallEnded>(&*event) : nullptr) {
     bare_stall = ended->record;
     hide_secrets(bare_stall.probed);
+    if (auto told = number_kernel(bare_stall.kernel, bare_stall.end_ns); !told) return told;
     bytes = std::as_bytes(std::span(&bare_stall, 1));
   } else if (const auto* polling = event ? std::get_if<PollerSeen>(&*event) : nullptr) {
     bare_poller = polling->record;
     std::fill(std::begin(bare_poller.stack), std::end(bare_poller.stack), 0);
+    bare_poller.instance = 0;
     bytes = std::as_bytes(std::span(&bare_poller, 1));
   }
   if (auto added = add(bytes); !added || !event) return added;
@@ -231,7 +233,7 @@ void LiveSource::on_exit(const ProcessExit& event) {
 // A loop that waited for a lock may do so again: for a while it is looked at whom it waits for.
 void LiveSource::follow_wakers(const StallEnded& event) {
   const ls_stall& record = event.record;
-  if (record.longest.cause != LS_CAUSE_LOCK ||
+  if ((record.longest.cause != LS_CAUSE_LOCK && record.longest.object != LS_OBJECT_EVENTFD) ||
       record.longest.duration_ns < (record.end_ns - record.start_ns) / 2)
     return;
   if (follow_until_ns_ == 0 && tracer_.follows_wakers()) return;  // a trace does all the time
@@ -246,8 +248,19 @@ bool LiveSource::is_open(const ls_loop& loop) const {
   return read_descriptor(reader_.proc_root(), loop.tgid, loop.epoll_fd) == "anon_inode:[eventpoll]";
 }
 
+// No address of the kernel goes further than here.
+Result<void> LiveSource::number_kernel(ls_kernel_stack& stack, uint64_t now_ns) {
+  for (const KernelFunction& function : kernel_names_.number(stack, now_ns))
+    if (auto told = add(encode(function)); !told) return told;
+  return {};
+}
+
 Result<void> LiveSource::show(uint32_t row, const ls_loop& loop, uint64_t now_ns) {
   LoopState state{.time_ns = now_ns, .row = row, .loop = loop};
+  state.loop.wait_kernel = {};
+  state.loop.throttled_rq = 0;
+  state.loop.instance = 0;
+  if (auto told = number_kernel(state.loop.longest_kernel, now_ns); !told) return told;
   hide_secrets(state.loop.probed);
   return add(encode(state));
 }
@@ -263,6 +276,7 @@ Result<void> LiveSource::end_loop(uint32_t row, uint32_t generation, uint64_t no
 }
 
 Result<void> LiveSource::tick(uint64_t now_ns) {
+  tracer_.tell_clocks();
   if (auto noted = note_losses(now_ns); !noted) return noted;
   for (uint32_t row : tracer_.used_rows()) {
     auto loop = tracer_.read_row(row);

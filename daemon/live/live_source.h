@@ -24,6 +24,7 @@
 #include "daemon/host/bounded_reads.h"
 #include "daemon/host/owners.h"
 #include "daemon/live/beginnings.h"
+#include "daemon/live/kernel_names.h"
 #include "daemon/live/live_pools.h"
 #include "daemon/live/refused_pollers.h"
 #include "daemon/live/source_requests.h"
@@ -104,6 +105,7 @@ class LiveSource {
   Result<void> guard_names(ProcessFacts& facts, uint64_t now_ns);
   Result<void> unwatch_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
   Result<void> end_loop(uint32_t row, uint32_t generation, uint64_t now_ns);
+  Result<void> number_kernel(ls_kernel_stack& stack, uint64_t now_ns);
   Result<void> show(uint32_t row, const ls_loop& loop, uint64_t now_ns);
   Result<void> on_stack(const StackSeen& event);
   Result<void> catch_wait(uint32_t row, const ls_loop& loop, uint64_t now_ns);
@@ -161,6 +163,7 @@ class LiveSource {
   LivePools pools_;
   Beginnings beginnings_;
   RefusedPollers refused_;
+  KernelNames kernel_names_;
   std::vector<RunMethodName> loops_;        // that the configuration names
   std::map<uint32_t, ProcessFacts> known_;  // by tgid
   std::set<std::string> trusted_names_;     // of containers, units and the configuration's rules

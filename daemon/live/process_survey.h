@@ -80,7 +80,8 @@ class ProcessSurvey {
   std::set<std::tuple<std::string, uint32_t, uint32_t>>
       sources_asked_;  // file, lines; in this look
   CodeJudge judge_;
-  Attributor attributor_{workloads_, codes_, sources_, judge_};
+  KernelFunctions kernel_;  // none: these threads sleep still
+  Attributor attributor_{workloads_, codes_, sources_, judge_, kernel_};
 };
 
 }  // namespace loopsight

@@ -18,8 +18,9 @@ namespace {
 
 // The rest of the kernel side's maps are not made for a look.
 bool is_used(std::string_view map) {
-  return map == "counters" || map == "surveyed_fds" || map.find(".rodata") != map.npos ||
-         map.find(".bss") != map.npos || map.find(".data") != map.npos;
+  return map == "counters" || map == "surveyed_fds" || map == "survey_place" ||
+         map.find(".rodata") != map.npos || map.find(".bss") != map.npos ||
+         map.find(".data") != map.npos;
 }
 
 }  // namespace

@@ -140,6 +140,10 @@ class Tracer {
   // What a hit costs the thread that makes it, in nanoseconds: measured once on a site of our own.
   uint64_t site_cost_ns();
 
+  // Tells the kernel side how far CLOCK_REALTIME is ahead of CLOCK_MONOTONIC: deadlines of waits
+  // come in both. To be called now and then.
+  void tell_clocks();
+
   uint64_t counter(ls_counter counter) const;
   std::vector<uint64_t> counters() const;  // LS_COUNTERS values since open()
   std::vector<ProbeStatus> probes() const;

@@ -51,6 +51,15 @@ uint64_t offset_in_file(uint64_t address) {
 
 }  // namespace
 
+void Tracer::tell_clocks() {
+  if (!state_->skeleton->bss) return;
+  auto now = static_cast<int64_t>(monotonic_now_ns());
+  timespec real{};
+  clock_gettime(CLOCK_REALTIME, &real);
+  state_->skeleton->bss->realtime_offset_ns =
+      static_cast<int64_t>(real.tv_sec) * 1'000'000'000 + real.tv_nsec - now;
+}
+
 bool Tracer::follows_wakers() const { return !state_->wakers.empty(); }
 
 Result<void> Tracer::follow_wakers(bool on) {

@@ -62,6 +62,8 @@ Json own_wait_json(const std::optional<WaitReport>& wait) {
   if (!wait) return json;
   json["culprit"] = wait->culprit ? frame_json(*wait->culprit) : Json();
   json["leaf"] = wait->leaf ? frame_json(*wait->leaf) : Json();
+  json["timed_out"] = wait->timed_out;
+  json["kernel"] = wait->kernel.empty() ? Json() : Json(wait->kernel);
   return json;
 }
 
@@ -93,6 +95,15 @@ Json leaf_json(const StallReport& report) {
   return json;
 }
 
+Json system_json(const std::optional<SystemReport>& system) {
+  if (!system) return nullptr;
+  return {
+      {"call", text_or_null(system->call)},
+      {"seconds", seconds(system->ns)},
+      {"minor_faults", system->minor_faults},
+      {"address_space_bytes", system->address_space > 0 ? Json(system->address_space) : Json()}};
+}
+
 Json gc_json(const std::optional<GcReport>& gc) {
   if (!gc) return nullptr;
   return {{"generation", gc->generation ? Json(*gc->generation) : Json()},
@@ -121,7 +132,8 @@ Json waited_for_json(const std::optional<WaitedFor>& waited_for) {
   return {{"tid", waited_for->tid},
           {"comm", text_or_null(waited_for->comm)},
           {"wait", std::move(wait)},
-          {"frames", frames_json(waited_for->frames)}};
+          {"frames", frames_json(waited_for->frames)},
+          {"ran_seconds", waited_for->ran_ns > 0 ? Json(seconds(waited_for->ran_ns)) : Json()}};
 }
 
 Json functions_json(const StallReport& report) {
@@ -223,7 +235,9 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"waited_for", waited_for_json(report.waited_for)},
           {"at_least", stall.at_least},
           {"workload_source", name_of(process.source)},
-          {"frames_left_out", left_out_json(report)}};
+          {"frames_left_out", left_out_json(report)},
+          {"system", system_json(report.system)},
+          {"interpreter_lock_held", report.lock_held ? Json(*report.lock_held) : Json()}};
 }
 
 Json executor_json(const ExecutorReport& report, const WallClock& clock, const std::string& host) {

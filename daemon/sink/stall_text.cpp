@@ -18,15 +18,33 @@ std::string paint(bool color, fmt::text_style style, const std::string& text) {
   return color ? fmt::format(style, "{}", text) : text;
 }
 
+// Where the call and its target say little, what the kernel was at.
+std::string kernel_part(const WaitReport& wait) {
+  constexpr size_t kShown = 3;
+  bool is_told = wait.target && wait.cause != LS_CAUSE_DISK && wait.cause != LS_CAUSE_PAGE_FAULT &&
+                 !wait.syscall.empty();
+  bool is_plain = wait.cause == LS_CAUSE_SLEEP || wait.cause == LS_CAUSE_NETWORK ||
+                  wait.cause == LS_CAUSE_SUBPROCESS || wait.cause == LS_CAUSE_GIL ||
+                  (wait.cause == LS_CAUSE_LOCK && !wait.target);
+  if (is_told || is_plain || wait.kernel.empty()) return "";
+  std::string text;
+  for (size_t i = 0; i < std::min(kShown, wait.kernel.size()); i++)
+    text += (i == 0 ? "" : " \xE2\x86\x90 ") + wait.kernel[i];
+  return " (kernel: " + text + ")";
+}
+
 std::string wait_line(const WaitReport& wait) {
   std::string text = fmt::format("waited {}", format_duration(wait.duration_ns));
   if (wait.cause == LS_CAUSE_RUN_QUEUE) return text + " for a CPU";
   if (wait.cause == LS_CAUSE_THROTTLED) return text + " for the CPU quota of its cgroup";
-  if (wait.cause == LS_CAUSE_PAGE_FAULT) return text + " for memory to be read from disk";
+  if (wait.cause == LS_CAUSE_GIL && wait.syscall.empty()) return text + " for the interpreter lock";
+  if (wait.cause == LS_CAUSE_PAGE_FAULT && !wait.target)
+    return text + " for memory to be read from disk";
   if (wait.cause == LS_CAUSE_STOPPED) return text + ", stopped";
   if (!wait.syscall.empty()) text += " in " + wait.syscall;
-  if (wait.target) text += " on " + *wait.target;
-  return text;
+  if (wait.target) text += (wait.syscall.empty() ? " for " : " on ") + *wait.target;
+  if (wait.timed_out) text += " until its time was up";
+  return text + kernel_part(wait);
 }
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
@@ -72,12 +90,29 @@ std::string where(const StallReport& report) {
                      python.empty() ? "" : fmt::format(" {}", name_of(report.stall.kind)));
 }
 
+// "; the kernel ran 81 ms in clone for an address space of 5.0 GiB"
+std::string system_part(const StallReport& report) {
+  if (!report.system || report.system->ns * 10 < report.stall.duration_ns()) return "";
+  const SystemReport& system = *report.system;
+  std::string text = fmt::format("; the kernel ran {}", format_duration(system.ns));
+  if (system.call.starts_with("page fault"))
+    return text + fmt::format(" in {} page faults (minor)", system.minor_faults);
+  if (!system.call.empty()) text += " in " + system.call;
+  constexpr double kGibibyte = 1 << 30;
+  bool forks = system.call.starts_with("clone") || system.call.ends_with("fork");
+  if (forks && system.address_space > 0)
+    text += fmt::format(" for an address space of {:.1f} GiB",
+                        static_cast<double>(system.address_space) / kGibibyte);
+  return text;
+}
+
 // "waited 181 ms in recvfrom on 127.0.0.1:33017; the interpreter lock was held in spin (app.py:7)"
 std::string what(const StallReport& report) {
   const Stall& stall = report.stall;
   std::string text = report.wait && report.wait->duration_ns * 10 >= stall.duration_ns()
                          ? wait_line(*report.wait) + place_of_wait(report)
                          : std::string("no single long wait");
+  text += system_part(report);
   bool stopped = stall.wait && stall.wait->object == LS_OBJECT_STOPPED_WORLD;
   if (!report.callee.empty()) text += fmt::format(", in C function {}", report.callee);
   if (report.gil_holder && (stopped || stall.causes[LS_CAUSE_GIL] * 10 >= stall.duration_ns())) {
@@ -187,6 +222,8 @@ std::string contributors(const StallReport& report) {
 // "for thread 4243, which waited 181 ms in recvfrom on 10.0.0.5:5432 in fetch (app.py:12)"
 std::string waited_for_line(const WaitedFor& waited_for) {
   std::string text = fmt::format("for thread {} ({})", waited_for.tid, waited_for.comm);
+  if (waited_for.ran_ns > 0 && !waited_for.wait)
+    return text + ", which ran " + format_duration(waited_for.ran_ns);
   if (!waited_for.wait) return text;
   text += ", which " + wait_line(*waited_for.wait);
   if (waited_for.culprit) {

@@ -10,8 +10,8 @@
 namespace loopsight {
 
 // In the order of enum ls_cause.
-constexpr std::array<char, LS_CAUSES> kCauseLetters = {'c', 'g', 'i', 'k', 'l', 's', 'n', 'd',
-                                                       'p', 'u', 'f', 'r', 't', 'x', 'o', '?'};
+constexpr std::array<char, LS_CAUSES> kCauseLetters = {'c', 'g', 'i', 'k', 'l', 's', 'n', 'd', 'p',
+                                                       'u', 'f', 'r', 't', 'x', 'o', '?', 'y'};
 
 constexpr char cause_letter(size_t cause) { return kCauseLetters[cause]; }
 

@@ -14,6 +14,7 @@ GREEN, YELLOW, RED = "green", "yellow", "red"
 # grey for the host's.
 CAUSE_COLORS = {
     "cpu": "#E0752D",
+    "system": "#9E4A12",
     "gc": "#BF1B00",
     "import": "#EAB839",
     "gil": "#890F02",

@@ -86,10 +86,11 @@ class Records {
   void fill(ls_wait& wait) {
     wait.start_ns = before();
     wait.duration_ns = uint64_t{bytes_.take<uint8_t>()} * 1'000'000;
-    wait.cause = small(LS_CAUSES);
+    wait.cause = small(LS_PHASE_CAUSES);
     wait.syscall = static_cast<int32_t>(bytes_.take<uint16_t>()) - 1;
     wait.object = small(16);
-    wait.family = small(12);
+    wait.family = static_cast<uint16_t>(small(12));
+    wait.flags = static_cast<uint16_t>(small(8));
     wait.port = small(2);
     for (auto& name : wait.names) {
       std::string text = word();
@@ -146,7 +147,7 @@ class Records {
     loop.iterations = bytes_.take<uint16_t>();
     loop.idle_ns = uint64_t{bytes_.take<uint16_t>()} * 1'000'000;
     loop.import_depth = small(2);
-    loop.busy_ns[small(LS_CAUSES)] = uint64_t{bytes_.take<uint16_t>()} * 1'000'000;
+    loop.busy_ns[small(LS_PHASE_CAUSES)] = uint64_t{bytes_.take<uint16_t>()} * 1'000'000;
     loop.stalls = small(5);
     loop.stall_records = small(5);
     fill(loop.wait);
@@ -164,8 +165,8 @@ class Records {
     record.end_ns = record.header.time_ns;
     record.start_ns = before();
     record.iteration = small(9);
-    record.phase_ns[small(LS_CAUSES)] = uint64_t{bytes_.take<uint8_t>()} * 10'000'000;
-    record.phase_ns[small(LS_CAUSES)] = uint64_t{bytes_.take<uint8_t>()} * 10'000'000;
+    record.phase_ns[small(LS_PHASE_CAUSES)] = uint64_t{bytes_.take<uint8_t>()} * 10'000'000;
+    record.phase_ns[small(LS_PHASE_CAUSES)] = uint64_t{bytes_.take<uint8_t>()} * 10'000'000;
     record.waiters_follow = small(2);
     record.gil_waits = small(9);
     fill(record.longest);

@@ -41,6 +41,7 @@ const Example kExamples[] = {
      "es.search(index=i)"},
     {"kafka", LS_CAUSE_LOCK, "lib kafka.producer.future FutureRecordMetadata.get",
      "f.get(timeout=10)"},
+    {"zeromq", LS_CAUSE_NETWORK, "lib zmq.sugar.socket Socket.send", "socket.send(b)"},
     {"psycopg2", LS_CAUSE_NETWORK, "", "cur.execute(\"select 1\")"},
     {"getaddrinfo", LS_CAUSE_NETWORK, "std socket getaddrinfo", "socket.create_connection(a)"},
     {"urllib", LS_CAUSE_NETWORK, "std urllib.request urlopen", "urlopen(url)"},
@@ -49,15 +50,19 @@ const Example kExamples[] = {
     {"multiprocessing", LS_CAUSE_LOCK, "std multiprocessing.queues Queue.get", "q.get()"},
     {"waitpid", LS_CAUSE_SUBPROCESS, "", "os.waitpid(pid, 0)"},
     {"subprocess", LS_CAUSE_SUBPROCESS, "std subprocess Popen.wait", "subprocess.run([\"ls\"])"},
+    {"threadsafe_result", LS_CAUSE_LOCK, "std concurrent.futures._base Future.result",
+     "asyncio.run_coroutine_threadsafe(c(), loop).result()"},
     {"future_result", LS_CAUSE_LOCK, "std concurrent.futures._base Future.result",
      "future.result()"},
     {"queue", LS_CAUSE_LOCK, "std queue Queue.get", "jobs.get()"},
     {"thread_join", LS_CAUSE_LOCK, "std threading Thread.join", "worker.join()"},
+    {"thread_start", LS_CAUSE_GIL, "std threading Thread.start", "worker.start()"},
     {"event_wait", LS_CAUSE_LOCK, "std threading Event.wait", "ready.wait()"},
     {"file_lock", LS_CAUSE_LOCK, "", "fcntl.flock(f, fcntl.LOCK_EX)"},
     {"lock_acquire", LS_CAUSE_LOCK, "", "lock.acquire()"},
     {"logging", LS_CAUSE_DISK, "std logging StreamHandler.flush", "log.info(\"x\")"},
-    {"sqlite3", LS_CAUSE_SLEEP, "", "db.execute(\"insert\")"},
+    {"sqlite_busy", LS_CAUSE_SLEEP, "", "db.execute(\"insert\")"},
+    {"sqlite3", LS_CAUSE_DISK, "", "db.execute(\"insert\")"},
     {"shutil", LS_CAUSE_DISK, "std shutil copyfile", "shutil.copy(a, b)"},
     {"tempfile", LS_CAUSE_DISK, "std tempfile mkdtemp", "tempfile.mkdtemp()"},
     {"fsync", LS_CAUSE_DISK, "", "os.fsync(f.fileno())"},
@@ -80,6 +85,7 @@ const Example kExamples[] = {
     {"image", LS_CAUSE_CPU, "lib PIL.Image Image.resize", "img.resize(s)"},
     {"crypto", LS_CAUSE_CPU, "lib jwt.api_jwt PyJWT.decode", "jwt.decode(t, k)"},
     {"cpu", LS_CAUSE_CPU, "", "work()"},
+    {"system", LS_CAUSE_SYSTEM, "", "work()"},
     {"gc", LS_CAUSE_GC, "", "work()"},
     {"import", LS_CAUSE_IMPORT, "", "work()"},
     {"gil", LS_CAUSE_GIL, "", "work()"},
@@ -129,6 +135,58 @@ TEST(Advice, EveryRuleIsReachedByItsExample) {
   }
   for (const AdviceRule& rule : advice_rules())
     EXPECT_TRUE(reached.contains(rule.name)) << rule.name << " has no example";
+}
+
+TEST(Advice, DependsOnWhetherTheInterpreterLockWasHeld) {
+  StallReport report = report_of({"cpu", LS_CAUSE_CPU, "", "crunch()"});
+  report.lock_held = false;
+  EXPECT_EQ(find_advice(report).name, "lock_released");
+  report.lock_held = true;
+  EXPECT_EQ(find_advice(report).name, "cpu");
+  report = report_of({"", LS_CAUSE_CPU, "", "gzip.compress(data)"});
+  EXPECT_EQ(find_advice(report).name, "compression");
+  report.lock_held = false;
+  EXPECT_EQ(find_advice(report).name, "compression");
+  report.lock_held = true;
+  EXPECT_EQ(find_advice(report).name, "lock_held");
+}
+
+TEST(Advice, IsInTheWordsOfTheLoop) {
+  StallReport report = report_of({"", LS_CAUSE_SLEEP, "", "time.sleep(1)"});
+  report.stall.kind = LoopKind::kTrio;
+  EXPECT_NE(advice_text(find_advice(report), report).find("await trio.sleep"), std::string::npos);
+  for (LoopKind kind : {LoopKind::kGevent, LoopKind::kEventlet}) {
+    report.stall.kind = kind;
+    EXPECT_EQ(find_advice(report).name, "not_patched");
+    EXPECT_EQ(advice_text(find_advice(report), report).find("asyncio"), std::string::npos);
+  }
+  report.stall.kind = LoopKind::kTwisted;
+  report.cause = LS_CAUSE_DISK;
+  EXPECT_NE(advice_text(find_advice(report), report).find("deferToThread"), std::string::npos);
+}
+
+TEST(Advice, DoesNotSendAnAsynchronousLibraryToItself) {
+  StallReport report =
+      report_of({"", LS_CAUSE_NETWORK, "lib redis.asyncio.client Redis.execute", "await r.get(k)"});
+  report.frames.front().whose = Whose::kPackage;
+  EXPECT_EQ(find_advice(report).name, "asynchronous_library");
+  report = report_of({"", LS_CAUSE_CPU, "lib redis.client Redis.execute", "r.get(k)"});
+  EXPECT_EQ(find_advice(report).name, "cpu");
+}
+
+TEST(Advice, KnowsLibrariesByTheirThreadsAndNamesByTheirPort) {
+  StallReport report = report_of({"", LS_CAUSE_NETWORK, "", "s.recv()"});
+  report.waited_for = WaitedFor{.comm = "ZMQbg/IO/0"};
+  EXPECT_EQ(find_advice(report).name, "zeromq");
+  report.waited_for.reset();
+  report.wait = WaitReport{.target = "10.0.0.2:53", .cause = LS_CAUSE_NETWORK};
+  EXPECT_EQ(find_advice(report).name, "getaddrinfo");
+}
+
+TEST(Advice, TellsAWaitWhoseTimeWasUp) {
+  StallReport report = report_of({"", LS_CAUSE_SLEEP, "std threading Event.wait", "e.wait(1)"});
+  report.wait = WaitReport{.cause = LS_CAUSE_SLEEP, .timed_out = true};
+  EXPECT_EQ(find_advice(report).name, "timed_out");
 }
 
 TEST(Advice, EveryTextIsOneSentenceOfItsOwn) {

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <memory>
 #include <set>
 
 #include "daemon/attribute/advice.h"
@@ -83,7 +84,8 @@ TEST(Attributor, TakesTheLargestCause) {
   CodeObjects codes;
   Sources sources;
   CodeJudge judge;
-  Attributor attributor(workloads, codes, sources, judge);
+  KernelFunctions kernel;
+  Attributor attributor(workloads, codes, sources, judge, kernel);
   Stall stall{.start_ns = 0, .end_ns = 100};
   stall.causes[LS_CAUSE_CPU] = 40;
   stall.causes[LS_CAUSE_DISK] = 60;
@@ -96,7 +98,8 @@ TEST(Attributor, BlamesTheHostForWhatIsItsDoing) {
   CodeObjects codes;
   Sources sources;
   CodeJudge judge;
-  Attributor attributor(workloads, codes, sources, judge);
+  KernelFunctions kernel;
+  Attributor attributor(workloads, codes, sources, judge, kernel);
   std::set<uint32_t> host;
   for (uint32_t cause = 0; cause < LS_CAUSES; cause++) {
     Stall stall{.start_ns = 0, .end_ns = 100};
@@ -151,7 +154,8 @@ class AttributorFrames : public testing::Test {
   CodeObjects codes_;
   Sources sources_;
   CodeJudge judge_;
-  Attributor attributor_{workloads_, codes_, sources_, judge_};
+  KernelFunctions kernel_;
+  Attributor attributor_{workloads_, codes_, sources_, judge_, kernel_};
   Stall stall_;
 };
 
@@ -229,6 +233,107 @@ TEST_F(AttributorFrames, TellsAConvoyFromOneLongWaitForTheLock) {
   stall_.gil_waits = 10;
   stall_.causes[LS_CAUSE_GIL] = 50 * kMs;  // less than half
   EXPECT_FALSE(attributor_.on_stall(stall_).gil_waits->convoy);
+}
+
+// The loop waited for 900 ns, and this thread ended that.
+std::shared_ptr<ls_waker> waker_of(const ls_wait& waited) {
+  auto waker = std::make_shared<ls_waker>();
+  waker->slice_start_ns = waited.start_ns;
+  waker->waker_tid = 7;
+  return waker;
+}
+
+TEST_F(AttributorFrames, TakesAThreadsWaitForTheInterpreterLockForTheCause) {
+  stall_.causes[LS_CAUSE_LOCK] = 1000;
+  stall_.wait = ls_wait{.start_ns = 50, .duration_ns = 900, .cause = LS_CAUSE_LOCK};
+  auto waker = waker_of(*stall_.wait);
+  waker->gil_ns = 440;
+  stall_.waker = waker;
+  EXPECT_EQ(attributor_.on_stall(stall_).cause, uint32_t{LS_CAUSE_LOCK});
+  waker->gil_ns = 800;
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.cause, uint32_t{LS_CAUSE_GIL});
+  EXPECT_EQ(report.stall.causes[LS_CAUSE_LOCK], 100U);
+  EXPECT_EQ(report.waited_for->wait->cause, uint32_t{LS_CAUSE_GIL});
+}
+
+TEST_F(AttributorFrames, SeesBehindAnEventfdTheThreadThatWritesIt) {
+  stall_.causes[LS_CAUSE_PIPE] = 1000;
+  stall_.wait = ls_wait{.start_ns = 50,
+                        .duration_ns = 900,
+                        .cause = LS_CAUSE_PIPE,
+                        .fd = 5,
+                        .object = LS_OBJECT_EVENTFD};
+  EXPECT_EQ(attributor_.on_stall(stall_).cause, uint32_t{LS_CAUSE_PIPE});  // who is not known
+  auto waker = waker_of(*stall_.wait);
+  stall_.waker = waker;
+  EXPECT_EQ(attributor_.on_stall(stall_).cause, uint32_t{LS_CAUSE_LOCK});
+  waker->wait = ls_wait{.start_ns = 60, .duration_ns = 800, .cause = LS_CAUSE_NETWORK};
+  EXPECT_EQ(attributor_.on_stall(stall_).cause, uint32_t{LS_CAUSE_NETWORK});
+  waker->wait.duration_ns = 100;  // too short to be what took long
+  EXPECT_EQ(attributor_.on_stall(stall_).cause, uint32_t{LS_CAUSE_LOCK});
+  waker->wait = ls_wait{.start_ns = 60, .duration_ns = 800, .cause = LS_CAUSE_SLEEP};
+  EXPECT_EQ(attributor_.on_stall(stall_).cause, uint32_t{LS_CAUSE_LOCK});
+}
+
+TEST_F(AttributorFrames, SaysThatAThreadWorkedWhereItsWaitWasShort) {
+  stall_.causes[LS_CAUSE_LOCK] = 1000;
+  stall_.wait = ls_wait{.start_ns = 50, .duration_ns = 900, .cause = LS_CAUSE_LOCK};
+  auto waker = waker_of(*stall_.wait);
+  waker->wait = ls_wait{.start_ns = 60, .duration_ns = 22, .cause = LS_CAUSE_DISK};
+  waker->ran_ns = 850;
+  stall_.waker = waker;
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_FALSE(report.waited_for->wait);
+  EXPECT_EQ(report.waited_for->ran_ns, 850U);
+  waker->ran_ns = 5000;  // it ran before the loop waited too
+  EXPECT_EQ(attributor_.on_stall(stall_).waited_for->ran_ns, 900U);
+  waker->ran_ns = 10;
+  EXPECT_EQ(attributor_.on_stall(stall_).waited_for->wait->duration_ns, 22U);
+}
+
+TEST_F(AttributorFrames, TellsByTheKernelsFunctionsWhatMemoryWasWaitedFor) {
+  const char* functions[] = {"__schedule", "rwsem_down_read_slowpath", "try_charge_memcg"};
+  for (uint32_t i = 0; i < 3; i++) kernel_.on_function({.number = i + 1, .name = functions[i]});
+  stall_.causes[LS_CAUSE_LOCK] = 1000;
+  stall_.wait = ls_wait{
+      .duration_ns = 900, .cause = LS_CAUSE_LOCK, .syscall = -1, .object = LS_OBJECT_MEMORY_MAP};
+  stall_.kernel = {{1, 2}};
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.cause, uint32_t{LS_CAUSE_LOCK});
+  EXPECT_EQ(report.wait->target, "the process's memory map");
+  EXPECT_EQ(report.wait->kernel, std::vector<std::string>{"rwsem_down_read_slowpath"});
+  EXPECT_EQ(find_advice(report).name, "memory_map");
+  stall_.kernel = {{1, 3}};
+  report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.cause, uint32_t{LS_CAUSE_OTHER});
+  EXPECT_EQ(find_advice(report).name, "memory_limit");
+  EXPECT_FALSE(report.host_to_blame);
+}
+
+TEST_F(AttributorFrames, NamesWhatTheKernelDid) {
+  stall_.causes[LS_CAUSE_SYSTEM] = 800;
+  stall_.causes[LS_CAUSE_CPU] = 200;
+  auto in_kernel = [&](int syscall, uint64_t code) {
+    auto one = sample(LS_STACK_OF_SAMPLE, {code});
+    one.cause = LS_CAUSE_SYSTEM;
+    one.syscall = syscall;
+    return one;
+  };
+  stall_.samples = {sample(LS_STACK_OF_SAMPLE, {3}), in_kernel(__NR_clone, 2),
+                    in_kernel(__NR_clone, 2), in_kernel(-1, 3)};
+  stall_.minor_faults = 12;
+  stall_.mapped_pages = 1 << 20;
+  auto report = attributor_.on_stall(stall_);
+  EXPECT_EQ(report.cause, uint32_t{LS_CAUSE_SYSTEM});
+  EXPECT_FALSE(report.host_to_blame);
+  EXPECT_EQ(report.culprit->function, "fetch");
+  EXPECT_EQ(report.system->call, "clone");
+  EXPECT_EQ(report.system->ns, 800U);
+  EXPECT_EQ(report.system->address_space, uint64_t{4} << 30);
+  EXPECT_EQ(find_advice(report).name, "fork");
+  stall_.samples = {in_kernel(-1, 3)};
+  EXPECT_EQ(find_advice(attributor_.on_stall(stall_)).name, "minor_faults");
 }
 
 TEST_F(AttributorFrames, NamesTheHolderOfTheInterpreterLock) {

@@ -72,7 +72,9 @@ TEST(StallJson, HasEveryKeyOfTheContractInItsOrder) {
                                             "waited_for",
                                             "at_least",
                                             "workload_source",
-                                            "frames_left_out"}));
+                                            "frames_left_out",
+                                            "system",
+                                            "interpreter_lock_held"}));
 }
 
 TEST(StallJson, SaysWhatIsKnownAndNullForTheRest) {

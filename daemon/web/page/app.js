@@ -9,7 +9,8 @@ const TIMEOUT_MS = 10000;
 const LIMIT = 500;
 const SHOWN = 25;
 const CAUSES = ['cpu', 'gc', 'import', 'gil', 'lock', 'sleep', 'network', 'disk', 'pipe', 'subprocess',
-  'page_fault', 'run_queue', 'throttled', 'stopped', 'other', 'unknown'];
+  'page_fault', 'run_queue', 'throttled', 'stopped', 'other', 'unknown',
+  'system'];
 
 const state = {
   status: null, loops: [], stalls: [], asked: '', known: new Set(), shown: SHOWN, paused: false,
