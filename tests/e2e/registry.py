@@ -25,7 +25,10 @@ gevent==26.9.0
 greenlet==3.5.6
 gunicorn==27.0.1
 hypercorn==0.18.0
+polars==2.1.0
+pycurl==7.49.0
 pyinstaller==6.22.3
+pyzmq==27.3.0
 sqlalchemy==2.1.9
 tornado==6.6.1
 trio==0.35.0

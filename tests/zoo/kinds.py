@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import queue
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -145,6 +146,104 @@ def json_on_large_data():
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         json.loads(json.dumps(data))
+
+
+# --- the kernel's share --------------------------------------------------------------------------
+def untouched(size):
+    """Anonymous memory of 4 KiB pages, none of which is there yet."""
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(memory, "madvise") and hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return memory
+
+
+@kind("system")
+def fork_of_a_large_process():
+    # A page in each 2 MiB makes a page table of its own, which a fork copies.
+    heap = untouched(4 << 30)
+    for at in range(0, 4 << 30, 2 << 20):
+        heap[at] = 1
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, os.WNOHANG)
+    yield
+    heap.close()
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
+@kind("system")
+def first_touch_of_memory():
+    memory = untouched(1 << 30)
+    block = b"x" * (4 << 20)
+    yield
+    end = time.monotonic() + SECONDS
+    for at in range(0, 1 << 30, len(block)):
+        memory[at:at + len(block)] = block
+        if time.monotonic() > end:
+            break
+    yield
+    memory.close()
+
+
+@kind("system")
+def unmapping_of_memory():
+    memories = []
+    for _ in range(12):
+        memory = untouched(64 << 20)
+        for at in range(0, 64 << 20, 4096):
+            memory[at] = 1
+        memories.append(memory)
+    yield
+    end = time.monotonic() + SECONDS
+    while memories and time.monotonic() < end:
+        memories.pop().close()
+
+
+@kind("system")
+def cached_file_read():
+    file = scratch_file(32 << 20)
+    file.seek(0)
+    buffer = bytearray(32 << 20)
+    os.preadv(file.fileno(), [buffer], 0)
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        os.preadv(file.fileno(), [buffer], 0)
+    yield
+    file.close()
+
+
+@kind("system", "cpu")  # with glibc 2.41 and a kernel that has it, getrandom is in user mode (vDSO)
+def random_bytes():
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        os.urandom(4 << 20)
+
+
+@kind("system")
+def directory_listing():
+    folder = tempfile.mkdtemp(dir=os.environ.get("ZOO_SCRATCH") or None)
+    for i in range(2000):
+        open(os.path.join(folder, "x" * 200 + str(i)), "w").close()
+    descriptor = os.open(folder, os.O_RDONLY)
+    libc = ctypes.CDLL(None)
+    space = ctypes.create_string_buffer(1 << 20)
+    yield
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        while libc.syscall(217, descriptor, space, len(space)) > 0:  # getdents64
+            pass
+    yield
+    os.close(descriptor)
+    shutil.rmtree(folder)
 
 
 @kind("gc")
@@ -343,24 +442,130 @@ def http_request():
     server.communicate()
 
 
+class Answered:
+    """A peer that answers late, and what wakes the waiting thread otherwise."""
+
+    def __init__(self):
+        self.wake_read, self.wake_write = os.pipe()  # made first, so it has the lower number
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.client = socket.create_connection(self.server.getsockname())
+        self.peer, _ = self.server.accept()
+
+    def answer_later(self):
+        later(lambda: self.peer.sendall(b"x"))
+
+    def close(self):
+        for one in (self.server, self.client, self.peer):
+            one.close()
+        os.close(self.wake_read)
+        os.close(self.wake_write)
+
+
+@kind("network")
+def select_on_socket_and_wakeup():
+    one = Answered()
+    yield
+    one.answer_later()
+    select.select([one.client, one.wake_read], [], [])
+    yield
+    one.close()
+
+
+@kind("network")
+def poll_on_wakeup_and_socket():
+    one = Answered()
+    poller = select.poll()
+    poller.register(one.wake_read, select.POLLIN)
+    poller.register(one.client, select.POLLIN)
+    yield
+    one.answer_later()
+    poller.poll()
+    yield
+    one.close()
+
+
+@kind("network")
+def epoll_on_wakeup_and_socket():
+    one = Answered()
+    poller = select.epoll()
+    poller.register(one.wake_read, select.EPOLLIN)
+    poller.register(one.client, select.EPOLLIN)
+    yield
+    one.answer_later()
+    poller.poll()
+    yield
+    poller.close()
+    one.close()
+
+
+@kind("pipe")
+def poll_ended_by_the_pipe():
+    one = Answered()
+    poller = select.poll()
+    poller.register(one.client, select.POLLIN)
+    poller.register(one.wake_read, select.POLLIN)
+    yield
+    later(lambda: os.write(one.wake_write, b"x"))
+    poller.poll()
+    yield
+    one.close()
+
+
+@kind("sleep")
+def poll_on_wakeup_until_its_time_is_up():
+    one = Answered()
+    poller = select.poll()
+    poller.register(one.wake_read, select.POLLIN)
+    yield
+    poller.poll(SECONDS * 1000)
+    yield
+    one.close()
+
+
 # --- locks ---------------------------------------------------------------------------------------
 @kind("lock")
 def lock_acquire():
     lock = threading.Lock()
     lock.acquire()
     yield
-    lock.acquire(timeout=SECONDS)
+    later(lock.release)
+    lock.acquire()
 
 
 @kind("lock")
 def event_wait():
     event = threading.Event()
     yield
-    event.wait(SECONDS)
+    later(event.set)
+    event.wait(SECONDS * 10)
 
 
 @kind("lock")
 def queue_get():
+    waiting = queue.Queue()
+    yield
+    later(lambda: waiting.put(1))
+    waiting.get(timeout=SECONDS * 10)
+
+
+# Whose time is up, that nobody ended.
+@kind("sleep")
+def lock_acquire_until_its_time_is_up():
+    lock = threading.Lock()
+    lock.acquire()
+    yield
+    lock.acquire(timeout=SECONDS)
+
+
+@kind("sleep")
+def event_wait_until_its_time_is_up():
+    event = threading.Event()
+    yield
+    event.wait(SECONDS)
+
+
+@kind("sleep")
+def queue_get_until_its_time_is_up():
     yield
     with contextlib.suppress(queue.Empty):
         queue.Queue().get(timeout=SECONDS)
@@ -381,7 +586,8 @@ def process_shared_lock():
     lock = multiprocessing.get_context("spawn").Lock()
     lock.acquire()
     yield
-    lock.acquire(timeout=SECONDS)
+    later(lock.release)
+    lock.acquire()
 
 
 def hold_file_lock(call):
@@ -495,7 +701,8 @@ def inner_epoll():
     poller = select.epoll()
     poller.register(read_end, select.EPOLLIN)
     yield
-    poller.poll(SECONDS)
+    later(lambda: os.write(write_end, b"x"))
+    poller.poll()
     yield
     poller.close()
     os.close(read_end)
@@ -513,7 +720,8 @@ def terminal_read():
     os.close(terminal)
 
 
-@kind("pipe", needs=lambda: None if hasattr(os, "eventfd") else "no os.eventfd")
+# What is behind it, another thread, is waited for; where that was not seen it is a kind of pipe.
+@kind("lock", "pipe", needs=lambda: None if hasattr(os, "eventfd") else "no os.eventfd")
 def eventfd_read():
     descriptor = os.eventfd(0)
     yield
@@ -524,7 +732,7 @@ def eventfd_read():
 
 
 # --- the disk ------------------------------------------------------------------------------------
-@kind("disk", "cpu")
+@kind("disk", "cpu", "system")
 def write_and_fsync():
     file = scratch_file(0)
     block = os.urandom(8 << 20)  # so that each wait is one of milliseconds on a fast disk too
@@ -537,7 +745,7 @@ def write_and_fsync():
     file.close()
 
 
-@kind("disk", "cpu")
+@kind("disk", "cpu", "system")
 def cold_read():
     file = scratch_file(64 << 20)
     yield
@@ -550,7 +758,7 @@ def cold_read():
     file.close()
 
 
-@kind("page_fault", "cpu")
+@kind("page_fault", "cpu", "system")
 def cold_memory_map():
     file = scratch_file(64 << 20)
     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
