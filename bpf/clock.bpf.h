@@ -7,11 +7,17 @@
 #include "phase.bpf.h"
 #include "poller.bpf.h"
 
-static __always_inline void ls_begin_busy(struct ls_loop *loop, __u32 row, long returned,
-                                          __u64 now) {
-  struct task_struct *task = (void *)bpf_get_current_task_btf();
+// `task`: the loop's thread, which need not be the running one yet.
+static __always_inline void ls_begin_busy(struct ls_loop *loop, __u32 row, struct task_struct *task,
+                                          long returned, __u64 now) {
   ls_begin_write(loop);
-  if (loop->phase == LS_PHASE_POLL) loop->idle_ns += now - loop->phase_start_ns;
+  if (loop->phase == LS_PHASE_POLL) {
+    loop->idle_ns += now - loop->phase_start_ns;
+    // An instant in which it was idle is none. One that no tick came for stays due.
+    if (loop->flags & LS_LOOP_CROWDED && loop->busy_due_ns >= loop->phase_start_ns &&
+        loop->busy_due_ns < now)
+      loop->busy_due_ns = now + LS_BUSY_EVERY_NS;
+  }
   loop->phase = LS_PHASE_BUSY;
   loop->phase_start_ns = now;
   loop->slice_start_ns = now;

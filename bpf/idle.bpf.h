@@ -56,11 +56,11 @@ static __noinline bool ls_begin_idle_sleep(struct ls_loop *loop, __u32 row,
   return true;
 }
 
-static __noinline int ls_end_idle_sleep(struct ls_loop *loop, __u32 row) {
+static __noinline int ls_end_idle_sleep(struct ls_loop *loop, __u32 row, struct task_struct *task) {
   struct ls_run *run = ls_run_of(row);
   if (!run || !run->sleeping) return 0;
   run->sleeping = 0;
-  ls_begin_busy(loop, row, 0, bpf_ktime_get_ns());
+  ls_begin_busy(loop, row, task, 0, bpf_ktime_get_ns());
   return 1;
 }
 

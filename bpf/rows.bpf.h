@@ -349,7 +349,7 @@ static __always_inline void ls_poll_exit(struct task_struct *task, struct ls_thr
   if (!(loop->flags & LS_LOOP_ASKED)) {
     ls_ask_of_row(loop, row, task, poll);
   }
-  if (!ls_in_busy_phase(loop)) ls_begin_busy(loop, row, returned, poll->now);
+  if (!ls_in_busy_phase(loop)) ls_begin_busy(loop, row, task, returned, poll->now);
 }
 
 #endif

@@ -43,7 +43,7 @@ static __always_inline void ls_row_in(__u32 row, struct task_struct *task) {
   if (ls_in_busy_phase(loop) && loop->off_cpu)
     ls_switch_in(loop, task, bpf_ktime_get_ns());
   else if (loop->phase == LS_PHASE_POLL)
-    ls_end_idle_sleep(loop, row);
+    ls_end_idle_sleep(loop, row, task);
 }
 
 SEC("tp_btf/sched_switch")
@@ -82,27 +82,28 @@ static __always_inline void ls_note_mode(struct task_struct *task, struct ls_thr
 }
 
 // Where a loop's thread runs long it is sampled, about LS_SAMPLE_HZ times a second.
-// Nothing is done before half the threshold has passed.
+// Nothing is done before half the threshold has passed, but of a crowded loop now and then.
 static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thread) {
   struct ls_row_stacks *kept;
   struct ls_stack_facts facts = {.source = LS_STACK_OF_SAMPLE};
   struct ls_stack *stack;
   struct ls_loop *loop;
   __u64 now, ran;
+  bool is_long, is_due;
   int runs;
   __u32 row = thread->rows[thread->active & 1];
   loop = ls_row(row);
   // An odd sequence: the tick came in the middle of one of our own programs.
   if (!loop || loop->phase != LS_PHASE_BUSY || loop->sequence & 1) return 0;
   now = bpf_ktime_get_ns();
-  if (now - loop->phase_start_ns < ls_threshold(loop) / 2) return 0;
-  if (now - thread->sampled_at_ns < LS_TICK_NS - LS_TICK_SLACK_NS) return 0;
+  is_long = now - loop->phase_start_ns >= ls_threshold(loop) / 2;
+  is_due = ls_is_busy_due(loop, now);
+  if (is_long && now - thread->sampled_at_ns < LS_TICK_NS - LS_TICK_SLACK_NS) is_long = false;
+  if (!is_long && !is_due) return 0;
   kept = bpf_map_lookup_elem(&stacks, &row);
   if (!kept) return 0;
-  thread->sampled_at_ns = now;
-  ls_begin_write(loop);
-  ls_settle(loop, row, task, now);
-  ls_end_write(loop);
+  if (is_long) thread->sampled_at_ns = now;
+  ls_settle_out(loop, row, task, now);
   stack = &kept->stack[~kept->longest & 1];
   ls_look_for(row);
   runs = ls_walk(ls_thread_pointer(task), thread, stack) ? ls_was_met(row, stack, now) : -1;
@@ -115,11 +116,17 @@ static __noinline int ls_sample(struct task_struct *task, struct ls_thread *thre
   if (stack->ready) loop->ready = stack->ready;
   if (ls_is_collecting(thread)) stack->flags |= LS_STACK_IN_GC;
   stack->flags |= (__u16)ls_lock_flag(thread);
-  // It stands for the CPU time since the sample before it; the first one for one tick.
-  ran = loop->running_ns + now - loop->slice_start_ns;
   facts.row = row;
   facts.cause = loop->running_cause;
   if (facts.cause == LS_CAUSE_CPU) ls_note_mode(task, thread, &facts);
+  if (is_due) {
+    facts.source = LS_STACK_OF_BUSY;
+    ls_send_stack(loop, stack, &facts, now);
+  }
+  if (!is_long) return 0;
+  // It stands for the CPU time since the sample before it; the first one for one tick.
+  ran = loop->running_ns + now - loop->slice_start_ns;
+  facts.source = LS_STACK_OF_SAMPLE;
   facts.slice_ns = ran - loop->sampled_ns;
   if (!loop->sampled_ns && facts.slice_ns > LS_TICK_NS) facts.slice_ns = LS_TICK_NS;
   loop->sampled_ns = ran;

@@ -67,7 +67,7 @@ static __always_inline void ls_add(struct ls_loop *loop, __u32 cause, __u64 ns) 
 static __always_inline void ls_take_system(struct ls_loop *loop, struct task_struct *task) {
   __u64 total = BPF_CORE_READ(task, stime);
   if (total == loop->system_mark_ns) return;
-  if (loop->running_cause == LS_CAUSE_CPU) {
+  if (loop->running_cause == LS_CAUSE_CPU && total > loop->system_mark_ns) {
     loop->phase_system_ns += total - loop->system_mark_ns;
     loop->dirty = 1;
   }
@@ -109,6 +109,16 @@ static __always_inline __u64 ls_threshold(const struct ls_loop *loop) {
   return loop->threshold_ns ? loop->threshold_ns : threshold_ns;
 }
 
+// Of a crowded loop what it does at instants this far apart is sent; those in which it is idle are
+// none.
+#define LS_BUSY_EVERY_NS 47000000
+
+static __always_inline bool ls_is_busy_due(struct ls_loop *loop, __u64 now) {
+  if (!(loop->flags & LS_LOOP_CROWDED) || now < loop->busy_due_ns) return false;
+  loop->busy_due_ns = now + LS_BUSY_EVERY_NS;
+  return true;
+}
+
 static __always_inline void ls_send_wait(struct ls_loop *loop, __u32 row, struct ls_stack *stack,
                                          __u64 now) {
   const struct ls_wait *wait = &loop->wait;
@@ -117,6 +127,11 @@ static __always_inline void ls_send_wait(struct ls_loop *loop, __u32 row, struct
                                  .cause = wait->cause,
                                  .slice_start_ns = wait->start_ns,
                                  .slice_ns = wait->duration_ns};
+  if (ls_is_busy_due(loop, loop->slice_end_ns)) {
+    facts.source = LS_STACK_OF_BUSY;
+    ls_send_stack(loop, stack, &facts, now);
+    facts.source = LS_STACK_OF_WAIT;
+  }
   if (wait->duration_ns < LS_TARGET_MIN_NS || loop->wait_records >= LS_MAX_WAIT_RECORDS ||
       now - loop->phase_start_ns < ls_threshold(loop) / 2)
     return;

@@ -127,6 +127,7 @@ enum ls_loop_flag {
   LS_LOOP_UNWATCHED = 128,  // with REJECTED: a loop that is not to be watched, for now
   LS_LOOP_RELEASED = 32,    // the kernel is done with the row; user space may free it
   LS_LOOP_ADOPTED = 512,    // found in its busy phase; what it polls on is not known
+  LS_LOOP_CROWDED = 1024,   // user space: it is busy most of the time, and is to be sampled always
   LS_LOOP_BY_OBJECT = 256,  // with REJECTED: native code polls, the verdict is of this poll object
 };
 
@@ -210,6 +211,7 @@ struct ls_loop {
   __u64 deadline_ns;      // until when the newest wait for a futex was to take at most, 0 none
   struct ls_kernel_stack wait_kernel;     // of the newest long wait
   struct ls_kernel_stack longest_kernel;  // of the longest
+  __u64 busy_due_ns;                      // LS_LOOP_CROWDED: when it is sampled next
 };
 #define LS_LOOP_FIRST_SIZE offsetof(struct ls_loop, phase_system_ns)
 
@@ -298,6 +300,7 @@ enum ls_stack_source {
   LS_STACK_OF_SAMPLE = 2,  // while on the CPU
   LS_STACK_OF_POLLER = 3,  // at the poll call that a poller record is about, just before it
   LS_STACK_OF_HOLDER = 4,  // of the thread that had the interpreter lock in the longest wait
+  LS_STACK_OF_BUSY = 32,   // what a crowded loop does at an instant, in however short a busy phase
   LS_STACK_OF_LOCK = 16,   // of the one that has it now; sent once a second while it is waited for
 };
 

@@ -111,12 +111,23 @@ Result<void> Pipeline::deliver(Findings findings, uint64_t now_ns) {
     auto frames = codes_.resolve(wait.tgid, minor_version(process.python), wait.holder);
     totals_.on_lock_wait(wait.ns, find_culprit(wait.tgid, frames), process, owner_of_(wait.tgid));
   }
+  for (const BusySample& sample : findings.busy_samples) {
+    const WorkloadProcess& process = workloads_.find(sample.tgid);
+    auto frames = codes_.resolve(sample.tgid, minor_version(process.python), sample.stack);
+    std::optional<size_t> outside;
+    if (sample.stack.outside > 0) outside = sample.stack.outside - 1;
+    JudgedCode judged = judge_.judge(frames, sample.tgid, process.workload, outside);
+    congestion_.on_sample(sample, frames, judged);
+  }
   for (LoopProgress& progress : findings.progress) {
     apply_moves(progress);
     const WorkloadProcess& process = workloads_.find(progress.tgid);
     totals_.on_progress(progress, process, now_ns, owner_of_(progress.tgid));
     loops_.on_progress(progress, process, now_ns);
     summarizer_.on_progress(progress, process);
+    if (auto congestion = congestion_.on_progress(progress, process, now_ns))
+      for (Sink* sink : sinks_)
+        if (auto written = sink->on_congestion(*congestion); !written) result = written;
   }
   return result;
 }

@@ -16,6 +16,7 @@
 
 #include "daemon/attribute/attributor.h"
 #include "daemon/attribute/code_judge.h"
+#include "daemon/attribute/congestion.h"
 #include "daemon/base/result.h"
 #include "daemon/correlate/pool_watch.h"
 #include "daemon/correlate/timeline.h"
@@ -75,6 +76,7 @@ class Pipeline {
   Attributor attributor_{workloads_, codes_, sources_, judge_, kernel_};
   Totals totals_;
   LoopTable loops_;
+  CongestionWatch congestion_;
   Summarizer summarizer_;
   std::map<LoopId, std::vector<MovedTime>> moved_;  // not yet in the sums
   std::vector<Sink*> sinks_;

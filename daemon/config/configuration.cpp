@@ -147,6 +147,7 @@ class Reader {
     return yaml_.map(
         node, {{"gc", [&](const Node& n) { return yaml_.flag(n, probes.gc); }},
                {"imports", [&](const Node& n) { return yaml_.flag(n, probes.imports); }},
+               {"busy", [&](const Node& n) { return yaml_.flag(n, probes.busy); }},
                {"audit", [&](const Node& n) { return yaml_.flag(n, probes.audit); }},
                {"cost_limit", [&](const Node& n) { return yaml_.percent(n, probes.cost_limit); }}});
   }

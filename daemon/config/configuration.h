@@ -50,6 +50,7 @@ struct WorkloadRule {
 struct ProbeOptions {
   bool gc = true;
   bool imports = true;
+  bool busy = true;  // samples of loops that are busy most of the time
   bool audit = false;
   double cost_limit = 0.01;  // share of one core that optional probes may take
 };

@@ -106,9 +106,18 @@ struct LockWait {
   ls_stack holder{};
 };
 
+// What a crowded loop did at one of many instants.
+struct BusySample {
+  LoopId loop;
+  uint32_t tgid = 0;
+  uint32_t cause = LS_CAUSE_CPU;
+  ls_stack stack{};
+};
+
 struct Findings {
   std::vector<Stall> stalls;
   std::vector<LockWait> lock_waits;
+  std::vector<BusySample> busy_samples;
   std::vector<LoopProgress> progress;
 };
 

@@ -84,6 +84,15 @@ Findings Timeline::on_stack(const StackSeen& event) {
           {.tgid = record.header.tgid, .ns = record.slice_ns, .holder = record.stack});
     return findings;
   }
+  if (record.source == LS_STACK_OF_BUSY) {
+    Findings findings;
+    if (loop->stage == Stage::kWatched)
+      findings.busy_samples.push_back({.loop = loop->id,
+                                       .tgid = record.header.tgid,
+                                       .cause = record.cause,
+                                       .stack = record.stack});
+    return findings;
+  }
   if (loop->samples_start_ns != record.phase_start_ns) {
     loop->samples_start_ns = record.phase_start_ns;
     loop->samples.clear();

@@ -37,6 +37,7 @@ LiveSource::LiveSource(Tracer& tracer, Pipeline& pipeline, RecordingWriter* reco
       probes_(tracer, reader_, probes, count_functions),
       source_requests_(proc_root, reads_),
       pools_(std::move(proc_root), reads_),
+      samples_busy_(probes.busy),
       known_shares_(tracer.sizes().processes),
       exec_shares_(tracer.sizes().processes) {
   auto owner_of = [owners = owners_](uint32_t tgid) { return owners->of(tgid); };
@@ -302,6 +303,7 @@ Result<void> LiveSource::tick(uint64_t now_ns) {
       stalling = false;
     }
     bool idle = shown.iterations == loop->iterations;
+    note_load(row, *loop, shown, now_ns);
     bool due = now_ns >= shown.time_ns + (idle ? kShowIdleNs : kShowNs);
     if (stalling)
       if (auto caught = catch_wait(row, *loop, now_ns); !caught) return caught;

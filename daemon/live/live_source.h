@@ -172,6 +172,7 @@ class LiveSource {
   std::set<uint32_t> unread_;               // of these, those of which reads were given up
   bool unjudged_ = false;                   // pollers that are to be asked for again
   std::optional<StackSeen> poller_stack_;   // of the poller record that follows
+  bool samples_busy_ = true;                // what loops do that are only busy
   FairShares<uint32_t> known_shares_;
   struct Shown {
     uint32_t generation = 0;
@@ -179,9 +180,13 @@ class LiveSource {
     uint64_t time_ns = 0;
     bool released = false;  // seen released at the last tick already
     bool stalling = false;
-    uint64_t left_phase_ns = 0;   // the beginning of a busy phase in which the loop was left
+    uint64_t left_phase_ns = 0;  // the beginning of a busy phase in which the loop was left
+    uint64_t load_ns = 0;        // when it was last asked how busy the loop is, and its sums then
+    uint64_t load_busy_ns = 0;
+    bool crowded = false;
     uint64_t caught_wait_ns = 0;  // the beginning of the wait whose frames were read while it lasts
   };
+  void note_load(uint32_t row, const ls_loop& loop, Shown& shown, uint64_t now_ns);
   std::map<uint32_t, Shown> shown_;  // by row
   // Of the loops' threads, by row: for frames that only a look from outside can tell.
   struct Thread {

@@ -100,6 +100,8 @@ class Tracer {
   void judge_chain(uint32_t tgid, uint64_t chain, ls_chain_verdict verdict, uint64_t now_ns);
   // A busy phase of the row's loop is a stall from this length on.
   void set_threshold(uint32_t row, uint32_t generation, uint64_t threshold_ns);
+  // Whether the row's loop is looked at now and then in however short busy phases.
+  void sample_busy(uint32_t row, uint32_t generation, bool on);
   // Stops watching a loop. It is met anew when its process is watched again.
   void unwatch(uint32_t row, uint32_t generation);
   // Has the kernel send the poller record of a row again, at its next poll call.

@@ -56,6 +56,16 @@ void Tracer::set_threshold(uint32_t row, uint32_t generation, uint64_t threshold
   std::atomic_ref<__u64>(loop->threshold_ns).store(threshold_ns);
 }
 
+void Tracer::sample_busy(uint32_t row, uint32_t generation, bool on) {
+  ls_loop* loop = state_->row_of(row, generation);
+  if (!loop) return;
+  std::atomic_ref<__u32> flags(loop->flags);
+  if (on)
+    flags.fetch_or(LS_LOOP_CROWDED);
+  else
+    flags.fetch_and(~static_cast<__u32>(LS_LOOP_CROWDED));
+}
+
 void Tracer::unwatch(uint32_t row, uint32_t generation) {
   ls_loop* loop = state_->row_of(row, generation);
   if (!loop) return;

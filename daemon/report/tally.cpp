@@ -129,6 +129,7 @@ void Tally::add(const Json& json) {
   bool good = false;
   if (type == "stall") good = add_stall(json);
   if (type == "executor") good = add_executor(json);
+  if (type == "congestion") good = true;  // its busy time is in the summary
   if (type == "summary") good = add_summary(json);
   if (!good) bad_lines_++;
 }

@@ -133,6 +133,11 @@ Result<void> JsonLinesFile::on_stall(const StallReport& report) {
   return {};
 }
 
+Result<void> JsonLinesFile::on_congestion(const CongestionReport& report) {
+  write(congestion_json(report, clock_, host_));
+  return {};
+}
+
 Result<void> JsonLinesFile::on_executor(const ExecutorReport& report) {
   write(executor_json(report, clock_, host_));
   return {};

@@ -21,6 +21,7 @@ class JsonLinesFile : public Sink {
   // Never fails: see failures().
   Result<void> on_stall(const StallReport& report) override;
   Result<void> on_executor(const ExecutorReport& report) override;
+  Result<void> on_congestion(const CongestionReport& report) override;
   Result<void> on_summary(const Summary& summary) override;
 
   // For SIGHUP. A file that was moved away is noticed without, at the next stall.

@@ -240,6 +240,46 @@ Json stall_json(const StallReport& report, const WallClock& clock, const std::st
           {"interpreter_lock_held", report.lock_held ? Json(*report.lock_held) : Json()}};
 }
 
+Json congestion_json(const CongestionReport& report, const WallClock& clock,
+                     const std::string& host) {
+  const WorkloadProcess& process = report.process;
+  Json parts = Json::array();
+  for (const BusyPart& part : report.parts) {
+    Json json = frame_json(part.frame);
+    json["cause"] = kCauseNames[part.cause];
+    json["share"] = part.share;
+    json["interpreter_lock_share"] = part.lock_held;
+    parts.push_back(std::move(json));
+  }
+  return {{"type", "congestion"},
+          {"time", format_utc(clock.realtime_ns(report.start_ns))},
+          {"monotonic_ns", report.start_ns},
+          {"host", host},
+          {"workload", process.workload},
+          {"worker", process.worker},
+          {"pid", report.tgid},
+          {"tid", report.tid},
+          {"comm", process.comm},
+          {"container", text_or_null(process.container)},
+          {"unit", text_or_null(process.unit)},
+          {"python", text_or_null(process.python)},
+          {"loop", name_of(report.kind)},
+          {"in_progress", report.in_progress},
+          {"duration_seconds", seconds(report.end_ns - report.start_ns)},
+          {"busy_share", report.busy_share()},
+          {"causes", causes_json(report.causes)},
+          {"culprit", report.parts.empty() ? Json() : culprit_json(report.parts[0].frame)},
+          {"contributors", std::move(parts)},
+          {"samples", report.samples},
+          {"iterations", report.iterations},
+          {"callbacks", report.callbacks > 0 ? Json(report.callbacks) : Json()},
+          {"longest_seconds", report.longest_ns > 0 ? Json(seconds(report.longest_ns)) : Json()},
+          {"timers", report.timers},
+          {"timer_lateness_seconds", seconds(report.timers_late_ns)},
+          {"advice", report.advice},
+          {"workload_source", name_of(process.source)}};
+}
+
 Json executor_json(const ExecutorReport& report, const WallClock& clock, const std::string& host) {
   const Saturation& saturation = report.saturation;
   const SeenPool& pool = saturation.pool;
@@ -330,6 +370,10 @@ Json summary_json(const Summary& summary) {
 
 Result<void> JsonSink::on_stall(const StallReport& report) {
   return write_line(out_, stall_json(report, clock_, host_));
+}
+
+Result<void> JsonSink::on_congestion(const CongestionReport& report) {
+  return write_line(out_, congestion_json(report, clock_, host_));
 }
 
 Result<void> JsonSink::on_executor(const ExecutorReport& report) {

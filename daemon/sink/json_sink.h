@@ -13,6 +13,8 @@ namespace loopsight {
 nlohmann::ordered_json stall_json(const StallReport& report, const WallClock& clock,
                                   const std::string& host);
 // The object of a saturated thread pool.
+nlohmann::ordered_json congestion_json(const CongestionReport& report, const WallClock& clock,
+                                       const std::string& host);
 nlohmann::ordered_json executor_json(const ExecutorReport& report, const WallClock& clock,
                                      const std::string& host);
 nlohmann::ordered_json summary_json(const Summary& summary);
@@ -28,6 +30,7 @@ class JsonSink : public Sink {
 
   Result<void> on_stall(const StallReport& report) override;
   Result<void> on_executor(const ExecutorReport& report) override;
+  Result<void> on_congestion(const CongestionReport& report) override;
   Result<void> on_summary(const Summary& summary) override;
 
  private:

@@ -98,6 +98,22 @@ std::vector<nlohmann::ordered_json> Publication::executors() const {
   return {executors_.begin(), executors_.end()};
 }
 
+Result<void> Publication::on_congestion(const CongestionReport& report) {
+  auto json = congestion_json(report, clock_, host_);
+  std::lock_guard lock(mutex_);
+  std::erase_if(congestions_, [&](const nlohmann::ordered_json& one) {
+    return one["tid"] == json["tid"] && one["monotonic_ns"] == json["monotonic_ns"];
+  });
+  congestions_.push_front(std::move(json));
+  if (congestions_.size() > kMaxExecutors) congestions_.pop_back();
+  return {};
+}
+
+std::vector<nlohmann::ordered_json> Publication::congestions() const {
+  std::lock_guard lock(mutex_);
+  return {congestions_.begin(), congestions_.end()};
+}
+
 size_t Publication::kept_stalls() const {
   std::lock_guard lock(mutex_);
   return stalls_.size();

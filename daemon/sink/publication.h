@@ -70,6 +70,7 @@ class Publication : public Sink {
 
   Result<void> on_stall(const StallReport& report) override;
   Result<void> on_executor(const ExecutorReport& report) override;
+  Result<void> on_congestion(const CongestionReport& report) override;
   Result<void> on_summary(const Summary&) override { return {}; }
 
   // The newest stalls first, at most `limit`, each the JSON object of one; empty filters match all.
@@ -81,6 +82,8 @@ class Publication : public Sink {
   const std::string& host() const { return host_; }
   // The newest saturated thread pools first, each with its newest report.
   std::vector<nlohmann::ordered_json> executors() const;
+  // The newest loops that are or were only busy first, the same way.
+  std::vector<nlohmann::ordered_json> congestions() const;
 
  private:
   void drop(const std::vector<uint64_t>& numbers);
@@ -104,6 +107,7 @@ class Publication : public Sink {
   FairShares<uint64_t> by_bytes_;
   uint64_t last_number_ = 0;
   std::deque<nlohmann::ordered_json> executors_;
+  std::deque<nlohmann::ordered_json> congestions_;
   uint64_t reports_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "daemon/attribute/congestion.h"
 #include "daemon/attribute/executor_report.h"
 #include "daemon/attribute/report.h"
 #include "daemon/base/result.h"
@@ -25,6 +26,7 @@ class Sink {
   // Errors: the place it writes to takes no more; the caller decides whether to go on.
   virtual Result<void> on_stall(const StallReport& report) = 0;
   virtual Result<void> on_executor(const ExecutorReport&) { return {}; }
+  virtual Result<void> on_congestion(const CongestionReport&) { return {}; }
   virtual Result<void> on_summary(const Summary& summary) = 0;
 };
 

@@ -38,6 +38,43 @@ Result<void> TextSink::on_stall(const StallReport& report) {
   return write(out_, stall_text(report, clock_, options_));
 }
 
+Result<void> TextSink::on_congestion(const CongestionReport& report) {
+  constexpr size_t kShown = 5;
+  std::string time = format_utc(clock_.realtime_ns(report.start_ns)).substr(11, 12);
+  auto style = fmt::fg(fmt::terminal_color::red) | fmt::emphasis::bold;
+  std::string busy = fmt::format("{:.0f} %", 100 * report.busy_share());
+  std::string text = fmt::format(
+      "{}  {}[{}] {} busy {} of the time for {}: {}", time, report.process.workload,
+      report.process.worker, report.in_progress ? "is" : "was", paint(options_.color, style, busy),
+      format_duration(report.end_ns - report.start_ns), shares(report.causes));
+  if (options_.quiet)
+    return write(out_,
+                 text +
+                     (report.parts.empty()
+                          ? ""
+                          : fmt::format(", most in {} ({}:{})", report.parts[0].frame.function,
+                                        report.parts[0].frame.file, report.parts[0].frame.line)) +
+                     "\n");
+  text += '\n';
+  auto add = [&](const std::string& line) { text += fmt::format("              {}\n", line); };
+  for (size_t i = 0; i < std::min(kShown, report.parts.size()); i++) {
+    const BusyPart& part = report.parts[i];
+    add(fmt::format("{:3.0f} % {} in {} ({}:{})", 100 * part.share, kCauseNames[part.cause],
+                    part.frame.function, part.frame.file, part.frame.line));
+  }
+  std::string most = report.longest_ns > 0
+                         ? fmt::format(", none longer than {}", format_duration(report.longest_ns))
+                         : "";
+  add(fmt::format(
+      "{} iterations{}{}", report.iterations, most,
+      report.callbacks > 1 ? fmt::format(", {} callbacks in the last one", report.callbacks) : ""));
+  if (report.timers > 0)
+    add(fmt::format("{} timers, {} late on average", report.timers,
+                    format_duration(report.timers_late_ns / report.timers)));
+  add(paint(options_.color, fmt::emphasis::faint, report.advice));
+  return write(out_, text);
+}
+
 Result<void> TextSink::on_executor(const ExecutorReport& report) {
   const Saturation& saturation = report.saturation;
   const SeenPool& pool = saturation.pool;

@@ -18,6 +18,7 @@ class TextSink : public Sink {
   Result<void> on_start(const TraceStart& start) override;
   Result<void> on_stall(const StallReport& report) override;
   Result<void> on_executor(const ExecutorReport& report) override;
+  Result<void> on_congestion(const CongestionReport& report) override;
   Result<void> on_summary(const Summary& summary) override;
 
  private:

@@ -113,6 +113,9 @@ void add_api(Routes& routes, const Publication& publication, const std::string& 
               .handler = [&publication](const HttpRequest& request) {
                 return stalls(publication, request);
               }});
+  routes.add({.path = "/api/v1/congestions", .handler = [&publication](const HttpRequest&) {
+                return json_response(Json(publication.congestions()));
+              }});
   routes.add({.path = "/api/v1/executors", .handler = [&publication](const HttpRequest&) {
                 return json_response(Json(publication.executors()));
               }});

@@ -5,6 +5,7 @@
 //                                            without what not everybody may read where nobody has
 //                                            shown who he is
 //   /api/v1/loops                            an array of the loops that are alive
+//   /api/v1/congestions                      an array of the newest loops that were only busy
 //   /api/v1/executors                        an array of the newest saturated thread pools
 //   /api/v1/status                           an object: version, host, what is kept and lost
 #pragma once
