@@ -161,12 +161,12 @@ const AdviceRule* find_rule_of_thread(std::string_view comm, uint32_t cause) {
 }
 
 // What computes without the interpreter lock needs no process of its own, what has it needs one.
-const AdviceRule& by_lock(const AdviceRule& rule, uint32_t cause, std::optional<bool> held) {
+const AdviceRule* by_lock(const AdviceRule* rule, uint32_t cause, std::optional<bool> held) {
   if (cause != LS_CAUSE_CPU || !held) return rule;
-  bool to_process = rule.text.find("process pool") != std::string_view::npos;
-  bool to_thread = rule.text.find("asyncio.to_thread") != std::string_view::npos;
-  if (!*held && to_process) return kUnlocked;
-  if (*held && to_thread && !to_process) return kLocked;
+  bool to_process = rule->text.find("process pool") != std::string_view::npos;
+  bool to_thread = rule->text.find("asyncio.to_thread") != std::string_view::npos;
+  if (!*held && to_process) return &kUnlocked;
+  if (*held && to_thread && !to_process) return &kLocked;
   return rule;
 }
 
@@ -338,7 +338,7 @@ const AdviceRule& find_advice(const StallReport& report) {
     bool by_cause = rule.modules.empty() && rule.calls.empty();
     if (by_cause && timed_out && kTimedOut.causes >> cause & 1) return kTimedOut;
     if (by_cause || fits_frames(rule, report) || fits_call(rule, report))
-      return by_lock(rule, cause, report.lock_held);
+      return *by_lock(&rule, cause, report.lock_held);
   }
   return advice_rules().back();
 }

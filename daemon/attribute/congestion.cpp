@@ -160,6 +160,7 @@ std::optional<CongestionReport> CongestionWatch::on_progress(const LoopProgress&
   std::optional<CongestionReport> told;
   if (is_over || progress.ended) {
     bool congested = is_congested(loop.window);
+    uint64_t end_ns = congested ? now_ns : loop.window.start_ns;
     Sums window = std::exchange(loop.window, Sums{.start_ns = now_ns});
     if (congested) {
       if (loop.congested)
@@ -174,7 +175,6 @@ std::optional<CongestionReport> CongestionWatch::on_progress(const LoopProgress&
       }
     }
     if (loop.congested && (!congested || progress.ended)) {
-      uint64_t end_ns = congested ? now_ns : window.start_ns;
       told = report(*loop.congested, progress, process, end_ns);
       loop.congested.reset();
       loop.next_report_ns = 0;
