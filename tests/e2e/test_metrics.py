@@ -91,7 +91,7 @@ def test_stalls_are_counted_by_cause(watched):
         for (metric, labels) in samples(http)
         if metric == "loopsight_stalls_total" and ("workload", name) in labels
     }
-    assert len(known) == 16  # each cause starts at 0
+    assert len(known) == 17  # each cause starts at 0
 
 
 def test_the_histogram_and_the_sums_agree(watched):
