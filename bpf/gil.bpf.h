@@ -9,7 +9,9 @@
 static __always_inline __u64 ls_gil(const struct ls_python *python, __u64 state) {
   __u64 interpreter;
   if (python->interpreter_gil == LS_NO_OFFSET) return python->runtime + python->runtime_gil;
-  interpreter = ls_read_word(state + python->thread_interpreter);
+  // A thread that waits for the lock before its first frame is not found by its state.
+  interpreter = state ? ls_read_word(state + python->thread_interpreter)
+                      : ls_read_word(python->runtime + python->interpreters_head);
   return interpreter ? ls_read_word(interpreter + python->interpreter_gil) : 0;
 }
 
@@ -47,7 +49,7 @@ __weak __noinline __u64 ls_is_gil(__u64 address, struct ls_thread *thread) {
   __u32 tgid = (__u32)(bpf_get_current_pid_tgid() >> 32);
   struct ls_python *python = bpf_map_lookup_elem(&pythons, &tgid);
   __u64 gil, conditions;
-  if (!python || !thread || !thread->thread_state) return 0;
+  if (!python || !thread) return 0;
   gil = ls_gil(python, thread->thread_state);
   if (!gil) return 0;
   if (python->gil_enabled != LS_NO_OFFSET && !(__u32)ls_read_word(gil + python->gil_enabled))

@@ -9,6 +9,7 @@
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <numeric>
@@ -76,6 +77,18 @@ void read_timerfd() {
   uint64_t expirations = 0;
   [[maybe_unused]] ssize_t got = read(fd, &expirations, sizeof(expirations));
   close(fd);
+}
+
+void wait_on_woken_futex() {
+  static uint32_t word;
+  word = 0;
+  std::thread waker([] {
+    usleep(40'000);
+    std::atomic_ref<uint32_t>(word).store(1);
+    syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  });
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+  waker.join();
 }
 
 void wait_on_futex() {
@@ -185,21 +198,22 @@ TEST_P(Split, GivesTheCause) {
 
 INSTANTIATE_TEST_SUITE_P(
     Waits, Split,
-    testing::Values(Case{"compute", LS_CAUSE_CPU, 0, compute},
-                    Case{"sleep", LS_CAUSE_SLEEP, LS_OBJECT_NONE, [] { sleep_ms(40); }},
-                    Case{"poll_nothing", LS_CAUSE_SLEEP, LS_OBJECT_NONE,
-                         [] { poll(nullptr, 0, 40); }},
-                    Case{"timerfd", LS_CAUSE_SLEEP, LS_OBJECT_TIMERFD, read_timerfd},
-                    Case{"futex", LS_CAUSE_LOCK, LS_OBJECT_NONE, wait_on_futex},
-                    Case{"flock", LS_CAUSE_LOCK, LS_OBJECT_NONE, wait_for_file_lock},
-                    Case{"socket", LS_CAUSE_NETWORK, LS_OBJECT_SOCKET, read_socket},
-                    Case{"poll_socket", LS_CAUSE_NETWORK, LS_OBJECT_SOCKET, poll_socket},
-                    Case{"pipe", LS_CAUSE_PIPE, LS_OBJECT_PIPE, read_pipe},
-                    Case{"select_pipe", LS_CAUSE_PIPE, LS_OBJECT_PIPE, select_pipe},
-                    Case{"eventfd", LS_CAUSE_PIPE, LS_OBJECT_EVENTFD, read_eventfd},
-                    Case{"child", LS_CAUSE_SUBPROCESS, LS_OBJECT_NONE, wait_for_child},
-                    Case{"pidfd", LS_CAUSE_SUBPROCESS, LS_OBJECT_PIDFD, wait_for_pidfd},
-                    Case{"stopped", LS_CAUSE_STOPPED, LS_OBJECT_NONE, stop_and_continue}),
+    testing::Values(
+        Case{"compute", LS_CAUSE_CPU, 0, compute},
+        Case{"sleep", LS_CAUSE_SLEEP, LS_OBJECT_NONE, [] { sleep_ms(40); }},
+        Case{"poll_nothing", LS_CAUSE_SLEEP, LS_OBJECT_NONE, [] { poll(nullptr, 0, 40); }},
+        Case{"timerfd", LS_CAUSE_SLEEP, LS_OBJECT_TIMERFD, read_timerfd},
+        Case{"futex", LS_CAUSE_LOCK, LS_OBJECT_NONE, wait_on_woken_futex},
+        Case{"futex_until_its_time_is_up", LS_CAUSE_SLEEP, LS_OBJECT_NONE, wait_on_futex},
+        Case{"flock", LS_CAUSE_LOCK, LS_OBJECT_NONE, wait_for_file_lock},
+        Case{"socket", LS_CAUSE_NETWORK, LS_OBJECT_SOCKET, read_socket},
+        Case{"poll_socket", LS_CAUSE_NETWORK, LS_OBJECT_SOCKET, poll_socket},
+        Case{"pipe", LS_CAUSE_PIPE, LS_OBJECT_PIPE, read_pipe},
+        Case{"select_pipe", LS_CAUSE_PIPE, LS_OBJECT_PIPE, select_pipe},
+        Case{"eventfd", LS_CAUSE_PIPE, LS_OBJECT_EVENTFD, read_eventfd},
+        Case{"child", LS_CAUSE_SUBPROCESS, LS_OBJECT_NONE, wait_for_child},
+        Case{"pidfd", LS_CAUSE_SUBPROCESS, LS_OBJECT_PIDFD, wait_for_pidfd},
+        Case{"stopped", LS_CAUSE_STOPPED, LS_OBJECT_NONE, stop_and_continue}),
     [](const auto& one) { return one.param.name; });
 
 }  // namespace
