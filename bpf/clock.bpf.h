@@ -25,8 +25,8 @@ static __always_inline void ls_begin_busy(struct ls_loop *loop, __u32 row, struc
   loop->sampled_ns = 0;
   loop->running_ns = 0;
   loop->running_cause = LS_CAUSE_CPU;
-  loop->system_mark_ns = BPF_CORE_READ(task, stime);
-  loop->faults_mark = (__u32)BPF_CORE_READ(task, min_flt);
+  loop->system_mark_ns = task->stime;
+  loop->faults_mark = (__u32)task->min_flt;
   loop->import_depth = 0;
   loop->gc_start_ns = 0;
   loop->wait_records = 0;

@@ -46,16 +46,13 @@ __weak __noinline int ls_end_polled(const struct ls_poll *poll, __s64 returned) 
   } else if (poll->epoll_fd < 0) {
     ls_pick_polled(poll->syscall, wait->args[0], wait->args[1], wait->args[2], &pick);
     file = ls_file(task, pick.fd);
-    if (file) {
-      wait->flags |= LS_WAIT_READY;
-      if (pick.fd != wait->fd) {
-        wait->fd = pick.fd;
-        wait->object = ls_object_of(file);
-        wait->cause = ls_cause_of_object(wait->object);
-        wait->family = 0;
-        wait->names[0][0] = 0;
-        ls_name_target(task, file, wait);
-      }
+    if (file && pick.fd != wait->fd) {
+      wait->fd = pick.fd;
+      wait->object = ls_object_of(file);
+      wait->cause = ls_cause_of_object(wait->object);
+      wait->family = 0;
+      wait->names[0][0] = 0;
+      ls_name_target(task, file, wait);
     }
   }
   ls_end_write(loop);

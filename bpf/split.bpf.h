@@ -65,7 +65,7 @@ static __always_inline void ls_add(struct ls_loop *loop, __u32 cause, __u64 ns) 
 // kernel/sched/cputime.c), so it is as exact as the busy phase has ticks. The collector's and an
 // import's part is theirs.
 static __always_inline void ls_take_system(struct ls_loop *loop, struct task_struct *task) {
-  __u64 total = BPF_CORE_READ(task, stime);
+  __u64 total = task->stime;
   if (total == loop->system_mark_ns) return;
   if (loop->running_cause == LS_CAUSE_CPU && total > loop->system_mark_ns) {
     loop->phase_system_ns += total - loop->system_mark_ns;

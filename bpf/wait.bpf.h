@@ -247,10 +247,7 @@ static __always_inline void ls_find_target(struct task_struct *task, struct ls_w
   if (file && wait->object == LS_OBJECT_EPOLL) {
     ls_pick_watched(ls_address(task), (__u64)file, &pick);
     file = ls_file(task, pick.fd);
-    if (file && pick.ready) {
-      wait->cause = ls_cause_of_object(ls_object_of(file));
-      wait->flags |= LS_WAIT_READY;
-    }
+    if (file && pick.ready) wait->cause = ls_cause_of_object(ls_object_of(file));
   }
   if (!file) {
     ls_count(LS_COUNT_TARGET_UNREADABLE);

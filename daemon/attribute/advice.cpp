@@ -210,9 +210,10 @@ constexpr Word kWords[] = {
     {LoopKind::kCurio, "loop.run_in_executor with a ProcessPoolExecutor", "curio.run_in_process"},
 };
 
-const AdviceRule* find_kernel_rule(std::string_view call) {
-  if (call == "clone" || call == "clone3" || call == "fork" || call == "vfork") return &kForked;
-  if (call == "page fault (minor)") return &kMinorFaults;
+const AdviceRule* find_kernel_rule(const SystemReport& system) {
+  std::string_view call = system.call;
+  if (system.is_fork()) return &kForked;
+  if (call == SystemReport::kPageFault) return &kMinorFaults;
   if (call == "munmap" || call == "madvise" || call == "mremap" || call == "mprotect" ||
       call == "brk")
     return &kUnmapped;
@@ -319,11 +320,10 @@ const AdviceRule& find_advice(const StallReport& report) {
   bool is_memory = report.stall.wait && report.stall.wait->object == LS_OBJECT_MEMORY_MAP &&
                    report.stall.wait->cause == cause;
   if (is_memory && cause == LS_CAUSE_LOCK) return kMemoryMap;
-  if (is_memory && cause == LS_CAUSE_OTHER && report.wait && report.wait->target &&
-      report.wait->target->find("cgroup") != std::string::npos)
+  if (is_memory && cause == LS_CAUSE_OTHER && report.wait && report.wait->at_memory_limit)
     return kMemoryLimit;
   if (cause == LS_CAUSE_SYSTEM && report.system)
-    if (const AdviceRule* rule = find_kernel_rule(report.system->call)) return *rule;
+    if (const AdviceRule* rule = find_kernel_rule(*report.system)) return *rule;
   if (report.waited_for)
     if (const AdviceRule* rule = find_rule_of_thread(report.waited_for->comm, cause)) return *rule;
   if (kOwnFault.causes >> cause & 1 && is_own_fault(report)) return kOwnFault;

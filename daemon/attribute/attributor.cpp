@@ -71,9 +71,8 @@ std::string kernel_call(const Stall& stall) {
       calls[sample.syscall] += sample.slice_ns;
   auto most = std::max_element(calls.begin(), calls.end(),
                                [](const auto& a, const auto& b) { return a.second < b.second; });
-  constexpr const char* kFault = "page fault (minor)";
-  if (most == calls.end()) return stall.minor_faults > 0 ? kFault : "";
-  return most->first < 0 ? kFault : syscall_name(most->first);
+  if (most == calls.end()) return stall.minor_faults > 0 ? SystemReport::kPageFault : "";
+  return most->first < 0 ? SystemReport::kPageFault : syscall_name(most->first);
 }
 
 }  // namespace
@@ -155,7 +154,9 @@ void Attributor::name_longest_wait(StallReport& report) const {
                  .duration_ns = stall.wait->duration_ns,
                  .timed_out = (stall.wait->flags & LS_WAIT_TIMED_OUT) != 0,
                  .kernel = std::move(functions)};
-  if (stall.wait->object == LS_OBJECT_MEMORY_MAP) report.wait->target = memory.target;
+  if (stall.wait->object != LS_OBJECT_MEMORY_MAP) return;
+  report.wait->target = memory.target;
+  report.wait->at_memory_limit = memory.at_limit;
 }
 
 StallReport Attributor::on_stall(const Stall& seen) const {

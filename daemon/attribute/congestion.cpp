@@ -16,14 +16,9 @@ constexpr uint64_t kFewSamples = 20;
 constexpr uint32_t kManyCallbacks = 20;
 constexpr double kMost = 0.5;
 
-// The upper bounds of loopsight_loop_iteration_seconds; the last bucket has none.
-constexpr std::array<uint64_t, LS_MAX_BUCKETS - 1> kBoundsUs = {
-    500,    1000,   2500,   5000,    10000,   25000,   50000,
-    100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
-
 uint64_t longest_of(const std::array<uint64_t, LS_MAX_BUCKETS>& buckets) {
   for (size_t i = buckets.size(); i-- > 0;)
-    if (buckets[i] > 0) return i < kBoundsUs.size() ? kBoundsUs[i] * 1000 : 0;
+    if (buckets[i] > 0) return i < kIterationBoundsUs.size() ? kIterationBoundsUs[i] * 1000 : 0;
   return 0;
 }
 

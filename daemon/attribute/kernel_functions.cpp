@@ -51,15 +51,16 @@ struct Telling {
   MemoryWait wait;
 };
 
+constexpr MemoryWait kAtLimit = {LS_CAUSE_OTHER, "memory, at its cgroup's limit", true};
+
 // The first one that stands in the stack tells: a page fault that had its lock waits for memory.
 constexpr std::array<Telling, 10> kTelling = {{
     {"kvm_async_pf", {LS_CAUSE_PAGE_FAULT, "memory that the virtual machine's host has to read"}},
     {"userfault", {LS_CAUSE_OTHER, "whoever serves its page faults (userfaultfd)"}},
-    {"mem_cgroup_oom", {LS_CAUSE_OTHER, "memory, at its cgroup's limit"}},
-    {"mem_cgroup_handle_over_high",
-     {LS_CAUSE_OTHER, "memory, at its cgroup's limit (memory.high)"}},
-    {"try_to_free_mem_cgroup", {LS_CAUSE_OTHER, "memory, at its cgroup's limit"}},
-    {"try_charge_memcg", {LS_CAUSE_OTHER, "memory, at its cgroup's limit"}},
+    {"mem_cgroup_oom", kAtLimit},
+    {"mem_cgroup_handle_over_high", kAtLimit},
+    {"try_to_free_mem_cgroup", kAtLimit},
+    {"try_charge_memcg", kAtLimit},
     {"compact", {LS_CAUSE_PAGE_FAULT, "memory to be compacted"}},
     {"try_to_free_pages", {LS_CAUSE_PAGE_FAULT, "memory to be freed"}},
     {"migration_entry_wait", {LS_CAUSE_PAGE_FAULT, "a page that is being moved"}},

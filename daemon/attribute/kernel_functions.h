@@ -26,6 +26,7 @@ class KernelFunctions {
 struct MemoryWait {
   uint32_t cause = LS_CAUSE_LOCK;
   const char* target = "the process's memory map";
+  bool at_limit = false;  // the cgroup's
 };
 MemoryWait memory_wait(const std::vector<std::string>& functions);
 

@@ -44,14 +44,20 @@ struct WaitReport {
   std::optional<Frame> leaf;        // the innermost frame at that
   bool timed_out = false;           // its time was up, nobody ended it
   std::vector<std::string> kernel;  // the kernel's functions that it slept in, innermost first
+  bool at_memory_limit = false;     // of its cgroup
 };
 
 // What the kernel did on the thread's behalf.
 struct SystemReport {
-  std::string call;  // "clone", or "page fault (minor)"; "" not known
+  static constexpr const char* kPageFault = "page fault (minor)";
+  std::string call;  // "clone", or kPageFault; "" not known
   uint64_t ns = 0;
   uint32_t minor_faults = 0;
   uint64_t address_space = 0;  // bytes, 0 not known
+
+  bool is_fork() const {
+    return call == "clone" || call == "clone3" || call == "fork" || call == "vfork";
+  }
 };
 
 // What asyncio ran in the iteration.

@@ -73,6 +73,12 @@ struct Stall {
   uint64_t duration_ns() const { return end_ns - start_ns; }
 };
 
+// Upper bounds of the busy phases' histogram in microseconds, as ls_bucket has them; the last
+// bucket has none.
+constexpr std::array<uint64_t, LS_MAX_BUCKETS - 1> kIterationBoundsUs = {
+    500,     1'000,   2'500,   5'000,     10'000,    25'000,    50'000,
+    100'000, 250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000};
+
 // What a loop did between two looks at it.
 struct LoopProgress {
   LoopId loop;

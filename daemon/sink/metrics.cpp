@@ -24,8 +24,12 @@ using prometheus::MetricType;
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
 // Upper bounds in seconds of the buckets that ls_bucket (bpf/clock.bpf.h) counts into.
-constexpr std::array<double, LS_MAX_BUCKETS - 1> kBounds = {
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+constexpr auto kBounds = [] {
+  std::array<double, LS_MAX_BUCKETS - 1> bounds{};
+  for (size_t i = 0; i < bounds.size(); i++)
+    bounds[i] = static_cast<double>(kIterationBoundsUs[i]) / 1e6;
+  return bounds;
+}();
 // And those of ls_gc_bucket (bpf/python.bpf.c).
 constexpr std::array<double, LS_MAX_BUCKETS - 1> kGcBounds = {
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5};

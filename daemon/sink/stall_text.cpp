@@ -95,12 +95,11 @@ std::string system_part(const StallReport& report) {
   if (!report.system || report.system->ns * 10 < report.stall.duration_ns()) return "";
   const SystemReport& system = *report.system;
   std::string text = fmt::format("; the kernel ran {}", format_duration(system.ns));
-  if (system.call.starts_with("page fault"))
+  if (system.call == SystemReport::kPageFault)
     return text + fmt::format(" in {} page faults (minor)", system.minor_faults);
   if (!system.call.empty()) text += " in " + system.call;
   constexpr double kGibibyte = 1 << 30;
-  bool forks = system.call.starts_with("clone") || system.call.ends_with("fork");
-  if (forks && system.address_space > 0)
+  if (system.is_fork() && system.address_space > 0)
     text += fmt::format(" for an address space of {:.1f} GiB",
                         static_cast<double>(system.address_space) / kGibibyte);
   return text;
