@@ -6,15 +6,17 @@ import pytest
 from conftest import LOOPSIGHT, PYTHON
 
 PROGRAM = """
-import asyncio, os, socket, sys, threading, time
+import asyncio, random, socket, sys, threading, time
 def spin(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end: pass
+# Of random lengths, as work is: a period that is a multiple of the scheduler's tick is always looked at
+# in the same places.
 def price():
-    end = time.monotonic() + 0.006
+    end = time.monotonic() + random.uniform(0.003, 0.009)
     while time.monotonic() < end: pass
 def render():
-    end = time.monotonic() + 0.002
+    end = time.monotonic() + random.uniform(0.001, 0.003)
     while time.monotonic() < end: pass
 near, far = socket.socketpair()
 def ask():  # a blocking client whose peer takes 5 ms
